@@ -1,0 +1,112 @@
+"""The training scripts' talk with the terminal: flags, device, seed, one-line errors."""
+
+import argparse
+import math
+import os
+import secrets
+import sys
+
+import torch
+
+import common
+import mnist_files
+
+MAX_SEED = 2**64 - 1
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message} (--help lists the flags)\n")
+
+
+def create_parser(description, *, epochs, lr, batch_size=common.BATCH_SIZE):
+    """Return an ArgumentParser with the flags of every training script and these defaults."""
+    parser = _OneLineParser(description=description, allow_abbrev=False)
+
+    def add(flag, help, **settings):
+        parser.add_argument(flag, help=f"{help} (default: %(default)s)", **settings)
+
+    add(
+        "--epochs", "passes over the training data", type=_positive_int, default=epochs, metavar="N"
+    )
+    add("--lr", "learning rate", type=_positive_float, default=lr, metavar="RATE")
+    add("--batch-size", "images a step", type=_positive_int, default=batch_size, metavar="N")
+    add("--seed", "for starting weights and shuffling", type=_seed, default="drawn", metavar="N")
+    add("--device", "auto (an accelerator, else cpu) or a name", type=_device, default="auto")
+    add(
+        "--data-root", "the folder of MNIST/raw", default=mnist_files.DEFAULT_ROOT, metavar="FOLDER"
+    )
+    add("--save-model", "write the trained state_dict here", default=None, metavar="FILE")
+    return parser
+
+
+def seed_everything(arguments):
+    """Seed PyTorch; report on stderr what it takes to repeat this run."""
+    torch.manual_seed(arguments.seed)
+    print(
+        f"seed {arguments.seed}, device {arguments.device}, {torch.get_num_threads()} CPU threads, "
+        f"torch {torch.__version__}",
+        file=sys.stderr,
+    )
+
+
+def run(main):
+    """Call `main()`; what goes wrong becomes one line on stderr and a non-zero exit status.
+
+    Status 1 stands for an error, 2 for unusable flags, 130 for Ctrl-C.
+    """
+    try:
+        main()
+    except KeyboardInterrupt:
+        _exit_with_line("interrupted", status=130)
+    except BrokenPipeError:
+        # Whoever read our stdout (`head`, say) has left. Python's own last flush at exit
+        # would fail again, and say so, unless it goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as a shell reports a program ended by SIGPIPE
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        _exit_with_line(f"error: {' '.join(str(error).split())}", status=1)
+
+
+def _exit_with_line(message, status):
+    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _positive_int(text):
+    return _check(text, int, lambda number: number >= 1, "a whole number of at least 1")
+
+
+def _positive_float(text):
+    return _check(text, float, lambda number: 0 < number < math.inf, "a number above 0")
+
+
+def _seed(text):
+    if text == "drawn":
+        return secrets.randbelow(2**32)
+    return _check(text, int, lambda seed: 0 <= seed <= MAX_SEED, "a whole number, 0 to 2**64 - 1")
+
+
+def _check(text, convert, is_valid, wanted):
+    try:
+        value = convert(text)
+    except ValueError:
+        value = None
+    if value is None or not is_valid(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value
+
+
+def _device(text):
+    """Return the torch.device of this name, after a try whether it computes."""
+    if text == "auto":
+        has_accelerator = torch.accelerator.is_available()
+        return torch.accelerator.current_accelerator() if has_accelerator else torch.device("cpu")
+    try:
+        torch.zeros(1, device=text).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
+        raise argparse.ArgumentTypeError(
+            f"PyTorch can't use {text!r} here ({reason}); try cpu, cuda, cuda:1, mps or auto"
+        ) from None
+    return torch.device(text)

@@ -1,0 +1,124 @@
+"""Recognise handwritten digits with a dense 784-100-10 network of sigmoid neurons.
+
+The network of chapter 1 of Michael Nielsen's "Neural Networks and Deep Learning", in
+PyTorch: each image is a row of 28 * 28 pixels, each digit a row of ten numbers of which one
+is 1. Gradient descent on the mean squared error, in batches of 10 images, reaches about 98 %
+of the test images in 30 epochs.
+"""
+
+import torch
+from torch import nn
+
+import command_line
+import common
+import model_files
+from common import expand_expected_output, expand_single_output  # noqa: F401 (for the REPL)
+
+INPUT_SIZE = 28 * 28
+HIDDEN_SIZE = 100
+OUTPUT_SIZE = 10
+NUM_EPOCHS = 30
+LEARNING_RATE = 3.0
+
+# The name in the article's REPL example.
+transform_expected_output = expand_expected_output
+
+
+class Net(nn.Module):
+    """784 pixels to 100 hidden to 10 output neurons: float32 [N, 784] to [N, 10]."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden_layer = nn.Linear(INPUT_SIZE, HIDDEN_SIZE)
+        self.output_layer = nn.Linear(HIDDEN_SIZE, OUTPUT_SIZE)
+
+    def forward(self, x):
+        x = torch.sigmoid(self.hidden_layer(x))
+        return torch.sigmoid(self.output_layer(x))
+
+
+def create_input_reshaper():
+    """Return a function that flattens images [N, 1, 28, 28] to rows [N, 784].
+
+    It raises ValueError for images that don't have 784 pixels each.
+    """
+
+    def reshape_input(images):
+        if images.shape[1:].numel() != INPUT_SIZE:
+            raise ValueError(
+                f"images of shape {list(images.shape)} don't have {INPUT_SIZE} pixels each; "
+                "expected [N, 1, 28, 28]"
+            )
+        return images.reshape(-1, INPUT_SIZE)
+
+    return reshape_input
+
+
+def create_loss_function(loss_function):
+    """Return calc_loss(outputs, expected_outputs): `loss_function` of outputs and one-hot labels.
+
+    Outputs are float32 [N, 10], expected outputs int64 [N]; the loss is a scalar.
+    """
+
+    def calc_loss(outputs, expected_outputs):
+        return loss_function(outputs, expand_expected_output(expected_outputs, OUTPUT_SIZE))
+
+    return calc_loss
+
+
+def run_network(
+    net,
+    *,
+    epochs=NUM_EPOCHS,
+    lr=LEARNING_RATE,
+    batch_size=common.BATCH_SIZE,
+    data_root="./data",
+    save_model=None,
+):
+    """Train `net` in place, on the device where it is, and test it; return the test result.
+
+    The starting weights and, with `torch.manual_seed`, the seed are the caller's. With
+    `save_model`, the trained weights are written to that file. Raises ValueError for epochs,
+    learning rate or batch size that are not positive, RuntimeError or OSError for data that
+    can't be read, a loss that is not finite, or a file that can't be written.
+    """
+    if not 0 < lr < float("inf"):
+        raise ValueError(f"the learning rate must be above 0 and finite, not {lr}")
+    if save_model is not None:
+        model_files.check_writable(save_model)
+
+    train_loader = common.get_train_loader(root=data_root, batch_size=batch_size)
+    test_loader = common.get_test_loader(root=data_root)
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+    reshape_input = create_input_reshaper()
+    calc_loss = create_loss_function(nn.MSELoss())
+
+    common.train_network(train_loader, net, epochs, optimizer, reshape_input, calc_loss)
+    print()
+    result = common.test_network(test_loader, net, reshape_input)
+
+    if save_model is not None:
+        model_files.save_model(net, save_model)
+    return result
+
+
+def main():
+    parser = command_line.create_parser(
+        "Train and test the dense 784-100-10 network on MNIST, as the article does.",
+        epochs=NUM_EPOCHS,
+        lr=LEARNING_RATE,
+    )
+    arguments = parser.parse_args()
+    command_line.seed_everything(arguments)
+    run_network(
+        Net().to(arguments.device),
+        epochs=arguments.epochs,
+        lr=arguments.lr,
+        batch_size=arguments.batch_size,
+        data_root=arguments.data_root,
+        save_model=arguments.save_model,
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,119 @@
+import re
+import signal
+
+import pytest
+import torch
+from conftest import PROJECT
+
+import command_line
+
+SCRIPT = PROJECT / "pytorch_mnist.py"
+
+
+@pytest.fixture
+def parser():
+    return command_line.create_parser("A test.", epochs=30, lr=3.0)
+
+
+def test_defaults_are_the_article_s(parser):
+    arguments = parser.parse_args([])
+    assert (arguments.epochs, arguments.lr, arguments.batch_size) == (30, 3.0, 10)
+    assert (arguments.data_root, arguments.save_model) == ("./data", None)
+    assert 0 <= arguments.seed < 2**32
+    assert arguments.device.type == ("cpu" if not torch.accelerator.is_available() else "cuda")
+
+
+def test_a_seed_is_drawn_anew(parser):
+    assert parser.parse_args([]).seed != parser.parse_args([]).seed
+
+
+def test_help_names_each_flag_and_its_default(parser):
+    text = " ".join(parser.format_help().split())
+    for flag, default in {
+        "--epochs": "30",
+        "--lr": "3.0",
+        "--batch-size": "10",
+        "--seed": "drawn",
+        "--device": "auto",
+        "--data-root": "./data",
+        "--save-model": "None",
+    }.items():
+        assert re.search(
+            rf"{flag} \S+ [^(]*(\([^)]*\) )?[^(]*\(default: {re.escape(default)}\)", text
+        )
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--epochs 0",
+        "--epochs -1",
+        "--epochs 1.5",
+        "--lr 0",
+        "--lr -3",
+        "--lr nan",
+        "--lr inf",
+        "--lr fast",
+        "--batch-size 0",
+        "--seed -1",
+        "--seed 18446744073709551616",
+        "--device gpu",
+        "--device meta",
+        "--device cuda:99",
+        "--epoch 3",
+        "--epochs",
+        "extra",
+    ],
+)
+def test_unusable_flags_are_refused_in_one_line(parser, flags, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(flags.split())
+    assert caught.value.code == 2
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert stderr.count("\n") == 1
+    assert flags.split()[-1] in stderr
+    assert "--help" in stderr
+
+
+def test_seeds_of_the_whole_range_are_taken(parser):
+    for seed in (0, 2**64 - 1):
+        arguments = parser.parse_args(["--seed", str(seed), "--device", "cpu"])
+        command_line.seed_everything(arguments)
+        assert torch.initial_seed() == seed
+
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError, TypeError, ValueError])
+def test_errors_become_one_line(error, capsys):
+    def main():
+        raise error("what was wrong:\n  the value\n")
+
+    with pytest.raises(SystemExit) as caught:
+        command_line.run(main)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.endswith(": error: what was wrong: the value\n")
+
+
+def test_a_script_s_error_is_one_line(run):
+    flags = "--seed 1 --device cpu --save-model no/folder/model.pt"
+    result = run(SCRIPT, *flags.split())
+    assert (result.returncode, result.stdout) == (1, "")
+    _seed_line, line = result.stderr.splitlines()
+    assert "there is no folder" in line
+
+
+def test_ctrl_c_ends_with_one_line_and_130(start):
+    process = start(SCRIPT, *["--seed", "1", "--device", "cpu"])
+    assert process.stdout.readline().startswith("Epoch [1/30], Step [100/6000]")
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert stderr.splitlines()[1:] == ["pytorch_mnist.py: interrupted"]
+
+
+def test_a_reader_that_leaves_ends_the_script_quietly(start):
+    process = start(SCRIPT, *["--seed", "1", "--device", "cpu"])
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=20) == 141
+    assert len(process.stderr.read().splitlines()) == 1  # the seed line

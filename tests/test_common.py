@@ -1,0 +1,427 @@
+import inspect
+import itertools
+
+import numpy as np
+import pytest
+import textbook
+import torch
+import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.data import DataLoader, Subset, TensorDataset
+from torchvision import datasets, transforms
+
+import common
+import mnist_files
+import pytorch_mnist
+
+DATA_ROOT = mnist_files.find_root()
+
+
+@pytest.fixture(scope="module")
+def train_set():
+    return common.get_dataset()
+
+
+def cut(dataset, num_images):
+    dataset.data = dataset.data[:num_images]
+    dataset.targets = dataset.targets[:num_images]
+    return dataset
+
+
+def assert_same_batches(batches, expected_batches):
+    count = 0
+    for batch, expected in itertools.zip_longest(batches, expected_batches):
+        assert len(batch) == len(expected) == 2
+        for tensor, expected_tensor in zip(batch, expected, strict=True):
+            assert tensor.dtype == expected_tensor.dtype
+            assert torch.equal(tensor, expected_tensor)
+        count += 1
+    return count
+
+
+# The contract's names
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        (common.get_dataset, "root train transform download"),
+        (common.get_loader, "dataset batch_size shuffle"),
+        (common.get_train_loader, ""),
+        (common.get_test_loader, ""),
+        (
+            common.train_network,
+            "data_loader model num_epochs optimizer reshape_input calc_loss",
+        ),
+        (common.test_network, "data_loader model reshape"),
+        (common.expand_expected_output, "tensor_of_expected_outputs output_size"),
+        (common.expand_single_output, "expected_output output_size"),
+    ],
+)
+def test_functions_take_the_contract_s_arguments_in_order(function, parameters):
+    names = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is not parameter.KEYWORD_ONLY
+    ]
+    assert names == parameters.split()
+
+
+def test_constants_and_defaults():
+    assert common.BATCH_SIZE == 10
+    assert common.transforms is torchvision.transforms
+    assert common.datasets is torchvision.datasets
+    assert [type(step) for step in common.transformations.transforms] == [transforms.ToTensor]
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(common.get_dataset).parameters.items()
+    }
+    assert defaults == {
+        "root": "./data",
+        "train": True,
+        "transform": common.transformations,
+        "download": True,
+    }
+    assert inspect.signature(common.get_loader).parameters["shuffle"].default is True
+
+
+# Data
+
+
+def test_datasets_are_torchvision_s(train_set):
+    test_set = common.get_dataset(train=False)
+    assert (len(train_set), len(test_set)) == (60000, 10000)
+    assert isinstance(train_set, datasets.MNIST)
+    image, label = train_set[0]
+    assert (image.dtype, image.shape, type(label), label) == (torch.float32, (1, 28, 28), int, 5)
+    assert 0.0 == image.min() < image.max() <= 1.0
+
+
+def test_a_caller_s_transform_is_honoured():
+    def invert(image):
+        return 1 - transforms.functional.to_tensor(image)
+
+    dataset = cut(common.get_dataset(transform=invert), 40)
+    expected = list(DataLoader(dataset, batch_size=10))
+    assert torch.equal(expected[0][0][0], 1 - common.get_dataset()[0][0])
+    assert assert_same_batches(common.get_loader(dataset, shuffle=False), expected) == 4
+
+    image, _ = common.get_dataset(train=False, transform=None)[0]
+    assert image.size == (28, 28)  # a PIL picture
+
+
+def test_a_transform_that_changes_later_is_honoured(train_set):
+    dataset = cut(common.get_dataset(), 20)
+    loader = common.get_loader(dataset, shuffle=False)
+    before = next(iter(loader))[0]
+    dataset.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(0, 0.5)])
+    assert torch.equal(next(iter(loader))[0], 2 * before)
+    dataset.target_transform = str
+    assert next(iter(loader))[1][0] == "5"
+
+
+def test_train_loader():
+    loader = common.get_train_loader()
+    assert isinstance(loader, DataLoader)
+    assert (len(loader), loader.batch_size, len(loader.dataset)) == (6000, 10, 60000)
+    images, labels = next(iter(loader))
+    assert (images.shape, images.dtype) == ((10, 1, 28, 28), torch.float32)
+    assert (labels.shape, labels.dtype) == ((10,), torch.int64)
+
+
+def test_test_loader_keeps_the_file_s_order():
+    loader = common.get_test_loader()
+    assert isinstance(loader, DataLoader)
+    assert (len(loader), loader.batch_size, len(loader.dataset)) == (1000, 10, 10000)
+    textbook_loader = textbook.create_loader(
+        textbook.create_dataset(DATA_ROOT, train=False), shuffle=False
+    )
+    assert assert_same_batches(loader, textbook_loader) == 1000
+
+
+def test_every_image_is_bit_for_bit_the_textbook_s(train_set):
+    images = torch.cat([images for images, _ in common.get_loader(train_set, 1000, shuffle=False)])
+    assert np.array_equal(images.numpy()[:, 0], train_set.data.numpy() / np.float32(255))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 10, 64])
+def test_shuffled_batches_and_the_random_stream_are_the_textbook_s(train_set, batch_size):
+    torch.manual_seed(5)
+    loader = common.get_loader(cut(common.get_dataset(), 300), batch_size)
+    batches = [*loader, *loader]  # two epochs
+    number = torch.rand(())
+
+    torch.manual_seed(5)
+    textbook_loader = textbook.create_loader(
+        textbook.create_dataset(DATA_ROOT, num_images=300), batch_size
+    )
+    expected = [*textbook_loader, *textbook_loader]
+
+    assert assert_same_batches(batches, expected) == 2 * len(loader)
+    assert number == torch.rand(())
+    assert not torch.equal(batches[0][1], batches[len(loader)][1])  # shuffled anew
+
+
+def test_the_full_set_is_shuffled_as_the_textbook_does(train_set):
+    torch.manual_seed(6)
+    batches = list(itertools.islice(common.get_loader(train_set), 200))
+    torch.manual_seed(6)
+    expected = itertools.islice(textbook.create_loader(textbook.create_dataset(DATA_ROOT)), 200)
+    assert assert_same_batches(batches, expected) == 200
+
+
+def test_the_random_stream_is_drawn_from_when_the_textbook_does():
+    def numbers(loader):
+        torch.manual_seed(7)
+        iterator = iter(loader)
+        after_iter = torch.rand(())
+        next(iterator)
+        return after_iter, torch.rand(())
+
+    loader = common.get_loader(cut(common.get_dataset(), 20))
+    assert numbers(loader) == numbers(textbook.create_loader(loader.dataset))
+
+
+def test_an_epoch_holds_each_image_once(train_set):
+    dataset = cut(common.get_dataset(), 1005)
+    dataset.targets = torch.arange(1005)
+    batches = list(common.get_loader(dataset))
+    assert len(batches) == len(common.get_loader(dataset)) == 101
+    assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == list(range(1005))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_plain_data_loader_gives_the_ordinary_result(num_workers):
+    loader = DataLoader(cut(common.get_dataset(), 50), batch_size=20, num_workers=num_workers)
+    expected = textbook.create_loader(textbook.create_dataset(DATA_ROOT, num_images=50), 20, False)
+    assert assert_same_batches(loader, expected) == 3
+
+
+def test_other_data_sets_are_taken(tmp_path, train_set):
+    numbers = TensorDataset(torch.arange(12.0).reshape(6, 2), torch.arange(6))
+    assert_same_batches(
+        common.get_loader(numbers, 4, shuffle=False), DataLoader(numbers, batch_size=4)
+    )
+    torch.manual_seed(1)
+    batches = list(common.get_loader(numbers, 4))
+    torch.manual_seed(1)
+    assert_same_batches(batches, DataLoader(numbers, batch_size=4, shuffle=True))
+
+    subset = Subset(train_set, [5, 6, 7])
+    assert_same_batches(common.get_loader(subset, 2, shuffle=False), DataLoader(subset, 2))
+
+
+def test_fashion_mnist_is_taken(tmp_path):
+    # The format is MNIST's, and so, here, are the images.
+    raw_folder = tmp_path / "FashionMNIST" / "raw"
+    raw_folder.parent.mkdir()
+    raw_folder.symlink_to(DATA_ROOT.resolve() / "MNIST" / "raw")
+    dataset = datasets.FashionMNIST(tmp_path, transform=common.transformations)
+    expected = textbook.create_loader(cut(dataset, 100), shuffle=False)
+    assert assert_same_batches(common.get_loader(dataset, shuffle=False), expected) == 10
+
+
+def test_a_subclass_with_items_of_its_own_is_taken():
+    class Pairs(datasets.MNIST):
+        raw_folder = str(DATA_ROOT / "MNIST" / "raw")
+
+        def __getitem__(self, index):
+            image, label = super().__getitem__(index)
+            return -image, label + 100
+
+    dataset = cut(Pairs(DATA_ROOT, transform=common.transformations), 30)
+    assert_same_batches(common.get_loader(dataset, shuffle=False), DataLoader(dataset, 10))
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_size_that_is_not_positive_is_refused(train_set, batch_size):
+    with pytest.raises(ValueError, match=f"batch_size={batch_size}"):
+        common.get_loader(train_set, batch_size)
+
+
+# Training and testing
+
+
+def train(loader, net, epochs, capsys):
+    optimizer = torch.optim.SGD(net.parameters(), lr=3.0)
+    calc_loss = pytorch_mnist.create_loss_function(nn.MSELoss())
+    reshape_input = pytorch_mnist.create_input_reshaper()
+    common.train_network(loader, net, epochs, optimizer, reshape_input, calc_loss)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_training_is_the_textbook_s_to_the_last_bit(capsys):
+    num_images, epochs = 3050, 2  # 305 batches an epoch
+
+    torch.manual_seed(11)
+    net = pytorch_mnist.Net()
+    lines = train(common.get_loader(cut(common.get_dataset(), num_images)), net, epochs, capsys)
+
+    torch.manual_seed(11)
+    textbook_net = textbook.create_net()
+    textbook_set = textbook.create_dataset(DATA_ROOT, num_images=num_images)
+    expected = textbook.train(textbook.create_loader(textbook_set), textbook_net, epochs)
+
+    assert lines == expected
+    assert len(lines) == 2 * 4  # steps 100, 200, 300 and the last, 305
+    for parameter, expected_parameter in zip(
+        net.parameters(), textbook_net.parameters(), strict=True
+    ):
+        assert torch.equal(parameter, expected_parameter)
+
+
+def test_progress_lines_have_the_article_s_format(capsys):
+    torch.manual_seed(0)
+    loader = common.get_loader(cut(common.get_dataset(), 1040))
+    lines = train(loader, pytorch_mnist.Net(), 2, capsys)
+    positions = [line.rsplit(" ", 1)[0] for line in lines]
+    assert positions == [
+        f"Epoch [{epoch}/2], Step [{step}/104], Loss:" for epoch in (1, 2) for step in (100, 104)
+    ]
+    assert all(len(line.rsplit(".", 1)[1]) == 4 for line in lines)
+
+
+@pytest.mark.parametrize("num_epochs", [0, -3])
+def test_an_epoch_count_that_is_not_positive_is_refused(num_epochs, capsys):
+    net = pytorch_mnist.Net()
+    before = [parameter.clone() for parameter in net.parameters()]
+    with pytest.raises(ValueError, match=f"not {num_epochs}"):
+        train(common.get_train_loader(), net, num_epochs, capsys)
+    assert all(map(torch.equal, net.parameters(), before))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_the_training(capsys, value):
+    steps = []
+
+    def calc_loss(outputs, labels):
+        steps.append(len(steps) + 1)
+        return outputs.sum() * (value if len(steps) >= 150 else 1.0)
+
+    net = pytorch_mnist.Net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-9)
+    loader = common.get_loader(cut(common.get_dataset(), 10000))
+    with pytest.raises(RuntimeError, match=r"Epoch \[1/5\], Step \[200/1000\].*learning rate"):
+        common.train_network(
+            loader, net, 5, optimizer, pytorch_mnist.create_input_reshaper(), calc_loss
+        )
+    assert len(steps) == 200
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_training_that_diverges_is_stopped(capsys):
+    net = nn.Linear(784, 10)  # without sigmoids, nothing holds the outputs back
+    optimizer = torch.optim.SGD(net.parameters(), lr=3.0)
+    loader = common.get_loader(cut(common.get_dataset(), 2000))
+    reshape_input = pytorch_mnist.create_input_reshaper()
+    calc_loss = pytorch_mnist.create_loss_function(nn.MSELoss())
+    with pytest.raises(RuntimeError, match=r"the loss is (inf|nan), .*lower learning rate"):
+        common.train_network(loader, net, 3, optimizer, reshape_input, calc_loss)
+    assert "nan" not in capsys.readouterr().out
+
+
+def test_result_is_the_fraction_of_right_digits(capsys):
+    test_set = cut(common.get_dataset(train=False), 997)
+
+    class Guess(nn.Module):
+        """Says 7 to everything, as the largest of its ten outputs."""
+
+        def forward(self, x):
+            return nn.functional.one_hot(torch.full((len(x),), 7), 10).float() - 5
+
+    expected = (test_set.targets.numpy() == 7).mean()
+    result = common.test_network(common.get_loader(test_set, shuffle=False), Guess(), lambda x: x)
+    assert type(result) is float
+    assert result == expected
+    assert capsys.readouterr().out == f"Test data results: {float(expected)}\n"
+
+
+def test_dropout_is_on_in_training_and_off_in_testing():
+    modes = []
+
+    class Recorder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(784, 10)
+
+        def forward(self, x):
+            modes.append((self.training, torch.is_grad_enabled()))
+            return self.layer(x)
+
+    net = Recorder().eval()
+    loader = common.get_loader(cut(common.get_dataset(), 10))
+    reshape_input = pytorch_mnist.create_input_reshaper()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    common.train_network(loader, net, 1, optimizer, reshape_input, nn.CrossEntropyLoss())
+    common.test_network(loader, net, reshape_input)
+    assert modes == [(True, True), (False, False)]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_training_follows_the_model_to_cuda(capsys):
+    torch.manual_seed(3)
+    net = pytorch_mnist.Net()
+    on_cuda = pytorch_mnist.Net().to("cuda")
+    on_cuda.load_state_dict(net.state_dict())
+    loader = common.get_loader(cut(common.get_dataset(), 1000))
+
+    torch.manual_seed(4)
+    train(loader, net, 1, capsys)
+    torch.manual_seed(4)
+    train(loader, on_cuda, 1, capsys)
+
+    for parameter, on_cuda_parameter in zip(net.parameters(), on_cuda.parameters(), strict=True):
+        assert on_cuda_parameter.is_cuda
+        torch.testing.assert_close(on_cuda_parameter.cpu(), parameter, atol=1e-4, rtol=1e-3)
+
+
+# One-hot expansion
+
+
+@given(
+    labels=st.lists(st.integers(0, 99), max_size=30),
+    output_size=st.integers(100, 120),
+    dtype=st.sampled_from([torch.int64, torch.int32, torch.uint8]),
+)
+def test_expansion_puts_a_single_one_at_each_label(labels, output_size, dtype):
+    expanded = common.expand_expected_output(torch.tensor(labels, dtype=dtype), output_size)
+    assert (expanded.shape, expanded.dtype) == ((len(labels), output_size), torch.float32)
+    assert np.array_equal(expanded.numpy(), np.eye(output_size)[np.array(labels, dtype=int)])
+    assert expanded.tolist() == [common.expand_single_output(n, output_size) for n in labels]
+
+
+@settings(max_examples=50)
+@given(labels=st.lists(st.integers(-20, 30), min_size=1), output_size=st.integers(1, 12))
+def test_labels_out_of_range_are_refused(labels, output_size):
+    tensor = torch.tensor(labels)
+    if all(0 <= label < output_size for label in labels):
+        assert common.expand_expected_output(tensor, output_size).sum() == len(labels)
+    else:
+        with pytest.raises(ValueError, match=f"must lie in 0 to {output_size - 1}, not"):
+            common.expand_expected_output(tensor, output_size)
+    assert tensor.tolist() == labels
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bool, torch.complex64])
+def test_labels_that_are_not_integers_are_refused(dtype):
+    with pytest.raises(TypeError, match=str(dtype)):
+        common.expand_expected_output(torch.ones(3, dtype=dtype), 10)
+
+
+def test_labels_that_are_no_single_row_are_refused():
+    with pytest.raises(ValueError, match=r"\[2, 1\]"):
+        common.expand_expected_output(torch.tensor([[1], [2]]), 10)
+
+
+@pytest.mark.parametrize("label", [-1, 10, torch.tensor(10)])
+def test_a_single_label_out_of_range_is_refused(label):
+    with pytest.raises(ValueError, match=f"not {int(label)}"):
+        common.expand_single_output(label, 10)
+
+
+def test_a_single_label_may_be_a_tensor_but_not_a_fraction():
+    assert common.expand_single_output(torch.tensor(2), 3) == [0.0, 0.0, 1.0]
+    with pytest.raises(TypeError):
+        common.expand_single_output(1.0, 3)
