@@ -33,6 +33,7 @@ def create_parser(description, *, epochs, lr, batch_size=common.BATCH_SIZE):
     add("--batch-size", "images a step", type=_positive_int, default=batch_size, metavar="N")
     add("--seed", "for starting weights and shuffling", type=_seed, default="drawn", metavar="N")
     add("--device", "auto (an accelerator, else cpu) or a name", type=_device, default="auto")
+    add("--threads", "CPU threads", type=_positive_int, default=common.NUM_THREADS, metavar="N")
     add(
         "--data-root", "the folder of MNIST/raw", default=mnist_files.DEFAULT_ROOT, metavar="FOLDER"
     )
@@ -40,14 +41,28 @@ def create_parser(description, *, epochs, lr, batch_size=common.BATCH_SIZE):
     return parser
 
 
-def seed_everything(arguments):
-    """Seed PyTorch; report on stderr what it takes to repeat this run."""
-    torch.manual_seed(arguments.seed)
+def add_compile_flag(parser):
+    """Add `--compile`, for a script that trains through `common.train_network`."""
+    parser.add_argument(
+        "--compile", action="store_true", help="run steps through torch.compile (default: no)"
+    )
+
+
+def start(parser):
+    """Parse the command line and seed PyTorch; return the device, and the other settings.
+
+    The settings are a dict of keyword arguments, by the flags' names. What it takes to
+    repeat the run goes to stderr.
+    """
+    settings = vars(parser.parse_args())
+    seed, device = settings.pop("seed"), settings.pop("device")
+    torch.manual_seed(seed)
     print(
-        f"seed {arguments.seed}, device {arguments.device}, {torch.get_num_threads()} CPU threads, "
+        f"seed {seed}, device {device}, {settings['threads']} CPU thread(s), "
         f"torch {torch.__version__}",
         file=sys.stderr,
     )
+    return device, settings
 
 
 def run(main):
@@ -64,7 +79,7 @@ def run(main):
         # would fail again, and say so, unless it goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)  # as a shell reports a program ended by SIGPIPE
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         _exit_with_line(f"error: {' '.join(str(error).split())}", status=1)
 
 

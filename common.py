@@ -5,18 +5,20 @@ model to them, `test_network` counts how many digits it then gets right. A scrip
 its network and its settings and calls these functions; this module imports no script.
 """
 
+import contextlib
 import functools
 import math
 import operator
 
 import torch
-from torch.utils.data import DataLoader
 
 import mnist_files
+import model_files
 from matched_torchvision import datasets, transforms
+from mnist_loader import MNISTLoader, iterate_on
 
 BATCH_SIZE = 10
-IMAGES_AT_ONCE = 100  # in the making of batches
+NUM_THREADS = 1  # the fastest for steps as small as these; see benchmarks/speed.py
 
 # Pixels become float32, from 0.0 (black) to 1.0 (white).
 transformations = transforms.Compose([transforms.ToTensor()])
@@ -32,47 +34,6 @@ def get_dataset(root="./data", train=True, transform=transformations, download=T
     root = mnist_files.find_root(root)
     mnist_files.ensure_intact(root, download)
     return datasets.MNIST(root, train, transform)
-
-
-class MNISTLoader(DataLoader):
-    """A DataLoader that assembles batches of MNIST by indexing, without Python per image.
-
-    A plain DataLoader makes of each image a PIL picture and of that a tensor, again in
-    every epoch: more than half of the time of a training step. The data set holds all images
-    as one uint8 tensor, so here a batch is its rows, divided by 255 as `ToTensor` does. Batches
-    and shuffling are the plain DataLoader's, bit for bit. A data set that does more to an
-    image than `ToTensor` is left to the plain DataLoader.
-    """
-
-    def __iter__(self):
-        if not _yields_images_as_stored(self.dataset):
-            return super().__iter__()
-        # A plain DataLoader draws a seed for its worker processes at this point. Drawing one
-        # too keeps the stream of random numbers, and so the shuffling, the same.
-        torch.empty((), dtype=torch.int64).random_()
-        return self._iterate_batches()
-
-    def _iterate_batches(self):
-        # A few batches at once: one indexing operation serves them all, and they fit the cache.
-        block_size = self.batch_size * max(1, IMAGES_AT_ONCE // self.batch_size)
-        order = torch.tensor(list(self.sampler))
-        for indices in order.split(block_size):
-            images = self.dataset.data.index_select(0, indices).div(255).unsqueeze(1)
-            labels = self.dataset.targets.index_select(0, indices)
-            yield from zip(
-                images.split(self.batch_size), labels.split(self.batch_size), strict=True
-            )
-
-
-def _yields_images_as_stored(dataset):
-    """Is an item of this data set just `ToTensor` of a stored image, with its label?"""
-    return (
-        isinstance(dataset, datasets.MNIST)
-        and type(dataset).__getitem__ is datasets.MNIST.__getitem__
-        and [type(step) for step in getattr(dataset.transform, "transforms", [dataset.transform])]
-        == [transforms.ToTensor]
-        and dataset.target_transform is None
-    )
 
 
 def get_loader(dataset, batch_size=BATCH_SIZE, shuffle=True):
@@ -96,34 +57,56 @@ def get_test_loader(*, root="./data", batch_size=BATCH_SIZE):
     return get_loader(get_dataset(root, train=False), batch_size, shuffle=False)
 
 
-def train_network(data_loader, model, num_epochs, optimizer, reshape_input, calc_loss):
+def train_network(
+    data_loader, model, num_epochs, optimizer, reshape_input, calc_loss, *, compile=False
+):
     """Fit the model by mini-batch gradient descent, printing the loss at every 100th step.
 
     `reshape_input(images)` gives the model's input, `calc_loss(outputs, expected_outputs)`
-    the scalar loss. Batches go to the device that the model is on. Raises ValueError if
-    `num_epochs` is not a positive integer, RuntimeError if a printed loss is NaN or infinite.
+    the scalar loss. Batches go to the device that the model is on. With `compile`, ten steps
+    at a time run as one function made by `torch.compile`. Raises what `run_epochs` raises.
     """
-    if operator.index(num_epochs) < 1:
-        raise ValueError(f"the number of epochs must be at least 1, not {num_epochs}")
-
-    device = _get_device(model)
-    num_steps = len(data_loader)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    model.train()
-    for epoch in range(1, num_epochs + 1):
-        for step, (images, expected_outputs) in enumerate(data_loader, start=1):
-            outputs = model(reshape_input(images.to(device)))
-            loss = calc_loss(outputs, expected_outputs.to(device))
 
-            # optimizer.zero_grad(), without the profiling around it that takes longer than a layer
+    def take_steps(batches):
+        for images, expected_outputs in batches:
+            outputs = model(reshape_input(images))
+            loss = calc_loss(outputs, expected_outputs)
+
+            # optimizer.zero_grad(), without its profiling, which takes longer than a layer
             for parameter in parameters:
                 parameter.grad = None
             loss.backward()
             optimizer.step()
+            yield loss.item
 
+    if compile:
+        import compiled_steps
+
+        take_steps = compiled_steps.compile_steps(model, optimizer, reshape_input, calc_loss)
+
+    model.train()
+    run_epochs(data_loader, num_epochs, take_steps, get_device(model))
+
+
+def run_epochs(data_loader, num_epochs, take_steps, device):
+    """Have `take_steps` go through each epoch's batches; print the loss at every 100th step.
+
+    `take_steps(batches)` is a generator: for each batch, on `device`, it takes a step of
+    training and yields a function that returns the step's loss as a float. Only printed
+    losses are asked for, as the answer keeps an accelerator waiting. Raises ValueError if
+    `num_epochs` is not positive, RuntimeError if a printed loss is NaN or infinite.
+    """
+    if operator.index(num_epochs) < 1:
+        raise ValueError(f"the number of epochs must be at least 1, not {num_epochs}")
+
+    num_steps = len(data_loader)
+    for epoch in range(1, num_epochs + 1):
+        batches = iterate_on(device, data_loader)
+        for step, read_loss in enumerate(take_steps(batches), start=1):
             if step % 100 == 0 or step == num_steps:
                 progress = f"Epoch [{epoch}/{num_epochs}], Step [{step}/{num_steps}]"
-                _print_progress(progress, loss.item())
+                _print_progress(progress, read_loss())
 
 
 def _print_progress(progress, loss):
@@ -142,12 +125,11 @@ def test_network(data_loader, model, reshape):
     The predicted digit is the index of the largest of the model's outputs. `reshape(images)`
     gives the model's input. Batches go to the device that the model is on.
     """
-    device = _get_device(model)
     model.eval()
     num_correct = num_images = 0
-    for images, expected_outputs in data_loader:
-        predictions = model(reshape(images.to(device))).argmax(dim=1)
-        num_correct += (predictions == expected_outputs.to(device)).sum()
+    for images, expected_outputs in iterate_on(get_device(model), data_loader):
+        predictions = model(reshape(images)).argmax(dim=1)
+        num_correct += (predictions == expected_outputs).sum()
         num_images += len(images)
 
     fraction = int(num_correct) / num_images
@@ -155,25 +137,67 @@ def test_network(data_loader, model, reshape):
     return fraction
 
 
-def _get_device(model):
+def get_device(model):
+    """Return the device that the model's parameters are on."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def train_and_test(
+    model,
+    train,
+    reshape_input,
+    *,
+    batch_size=BATCH_SIZE,
+    threads=NUM_THREADS,
+    data_root="./data",
+    save_model=None,
+):
+    """Run an experiment: `train(train_loader)`, an empty line, the test; return its result.
+
+    PyTorch computes on `threads` CPU threads meanwhile. With `save_model`, the trained
+    weights are written to that file. Raises RuntimeError or OSError for data that can't be
+    read or a file that can't be written, before the training.
+    """
+    if save_model is not None:
+        model_files.check_writable(save_model)
+    train_loader = get_train_loader(root=data_root, batch_size=batch_size)
+    test_loader = get_test_loader(root=data_root)
+
+    with use_threads(threads):
+        train(train_loader)
+        print()
+        result = test_network(test_loader, model, reshape_input)
+
+    if save_model is not None:
+        model_files.save_model(model, save_model)
+    return result
+
+
+@contextlib.contextmanager
+def use_threads(threads):
+    """Have PyTorch compute on so many CPU threads within a `with` block."""
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads_before)
 
 
 def expand_expected_output(tensor_of_expected_outputs, output_size):
     """One-hot expand labels: int64 [N] to float32 [N, output_size], on the labels' device.
 
-    Raises TypeError if the labels are not integers, ValueError if they are not one row of
-    labels or one of them lies outside 0 to output_size - 1.
+    Raises TypeError for labels of another dtype (but int32), ValueError for another shape,
+    and for labels outside 0 to output_size - 1.
     """
     labels = tensor_of_expected_outputs
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be integers, not {labels.dtype}; convert with .long()")
-    if labels.dim() != 1:
-        raise ValueError(f"labels must have shape [N], not {list(labels.shape)}")
-
     try:
-        return _identity_matrix(output_size, labels.device).index_select(0, labels.long())
-    except IndexError:  # index_select checks as it goes, at no extra cost
+        return _identity_matrix(output_size, labels.device).index_select(0, labels)
+    except (IndexError, RuntimeError):  # index_select checks as it goes, at no extra cost
+        if labels.dtype not in (torch.int64, torch.int32):
+            raise TypeError(f"labels must be int64, not {labels.dtype}; try .long()") from None
+        if labels.dim() != 1:
+            raise ValueError(f"labels must have shape [N], not {list(labels.shape)}") from None
         raise ValueError(
             f"labels must lie in 0 to {output_size - 1}, not in {labels.min()} to {labels.max()}"
         ) from None

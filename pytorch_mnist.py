@@ -11,7 +11,6 @@ from torch import nn
 
 import command_line
 import common
-import model_files
 from common import expand_expected_output, expand_single_output  # noqa: F401 (for the REPL)
 
 INPUT_SIZE = 28 * 28
@@ -44,12 +43,13 @@ def create_input_reshaper():
     """
 
     def reshape_input(images):
-        if images.shape[1:].numel() != INPUT_SIZE:
+        try:
+            return images.reshape(len(images), INPUT_SIZE)
+        except (RuntimeError, TypeError):
             raise ValueError(
                 f"images of shape {list(images.shape)} don't have {INPUT_SIZE} pixels each; "
                 "expected [N, 1, 28, 28]"
-            )
-        return images.reshape(-1, INPUT_SIZE)
+            ) from None
 
     return reshape_input
 
@@ -66,40 +66,31 @@ def create_loss_function(loss_function):
     return calc_loss
 
 
-def run_network(
-    net,
-    *,
-    epochs=NUM_EPOCHS,
-    lr=LEARNING_RATE,
-    batch_size=common.BATCH_SIZE,
-    data_root="./data",
-    save_model=None,
-):
+def run_network(net, *, epochs=NUM_EPOCHS, lr=LEARNING_RATE, compile=False, **settings):
     """Train `net` in place, on the device where it is, and test it; return the test result.
 
-    The starting weights and, with `torch.manual_seed`, the seed are the caller's. With
-    `save_model`, the trained weights are written to that file. Raises ValueError for epochs,
-    learning rate or batch size that are not positive, RuntimeError or OSError for data that
-    can't be read, a loss that is not finite, or a file that can't be written.
+    The starting weights and, with `torch.manual_seed`, the seed are the caller's. Further
+    settings are those of `common.train_and_test`: batch_size, threads, data_root, save_model.
+    Raises ValueError for epochs, learning rate or batch size that are not positive,
+    RuntimeError or OSError for data that can't be read, a loss that is not finite, or a file
+    that can't be written.
     """
-    if not 0 < lr < float("inf"):
-        raise ValueError(f"the learning rate must be above 0 and finite, not {lr}")
-    if save_model is not None:
-        model_files.check_writable(save_model)
-
-    train_loader = common.get_train_loader(root=data_root, batch_size=batch_size)
-    test_loader = common.get_test_loader(root=data_root)
+    check_learning_rate(lr)
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
     reshape_input = create_input_reshaper()
     calc_loss = create_loss_function(nn.MSELoss())
 
-    common.train_network(train_loader, net, epochs, optimizer, reshape_input, calc_loss)
-    print()
-    result = common.test_network(test_loader, net, reshape_input)
+    def train(train_loader):
+        common.train_network(
+            train_loader, net, epochs, optimizer, reshape_input, calc_loss, compile=compile
+        )
 
-    if save_model is not None:
-        model_files.save_model(net, save_model)
-    return result
+    return common.train_and_test(net, train, reshape_input, **settings)
+
+
+def check_learning_rate(lr):
+    if not 0 < lr < float("inf"):
+        raise ValueError(f"the learning rate must be above 0 and finite, not {lr}")
 
 
 def main():
@@ -108,16 +99,9 @@ def main():
         epochs=NUM_EPOCHS,
         lr=LEARNING_RATE,
     )
-    arguments = parser.parse_args()
-    command_line.seed_everything(arguments)
-    run_network(
-        Net().to(arguments.device),
-        epochs=arguments.epochs,
-        lr=arguments.lr,
-        batch_size=arguments.batch_size,
-        data_root=arguments.data_root,
-        save_model=arguments.save_model,
-    )
+    command_line.add_compile_flag(parser)
+    device, settings = command_line.start(parser)
+    run_network(Net().to(device), **settings)
 
 
 if __name__ == "__main__":

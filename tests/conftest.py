@@ -1,5 +1,6 @@
-"""What the tests share: the project's folder, its scripts as processes, copies of the data."""
+"""What the tests share: the project's folder, its scripts as processes, data and batches."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 PROJECT = Path(__file__).resolve().parent.parent
 CLOSED_PORT = "http://127.0.0.1:9/"  # "discard": nothing listens there
@@ -42,12 +44,28 @@ def start(tmp_path):
 def run(start):
     """Return a function that runs `python *arguments`: its status, stdout and stderr."""
 
-    def run(*arguments, **settings):
+    def run(*arguments, timeout=100, **settings):
         process = start(*arguments, **settings)
-        stdout, stderr = process.communicate(timeout=100)
+        stdout, stderr = process.communicate(timeout=timeout)
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def one_epoch(tmp_path_factory):
+    """`pytorch_mnist.py` run for an epoch from an empty folder, offline: result and folder."""
+    folder = tmp_path_factory.mktemp("one_epoch")
+    flags = "--epochs 1 --seed 3 --device cpu --save-model model.pt"
+    result = subprocess.run(
+        [sys.executable, PROJECT / "pytorch_mnist.py", *flags.split()],
+        cwd=folder,
+        env={**os.environ, **NO_NETWORK},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result, folder
 
 
 @pytest.fixture
@@ -59,3 +77,22 @@ def packed_root(tmp_path):
     for archive in (PROJECT / "data" / "MNIST" / "raw").glob("*.gz"):
         shutil.copy(archive, raw_folder)
     return root
+
+
+def cut(dataset, num_images):
+    """Return the data set, cut down to its first images."""
+    dataset.data = dataset.data[:num_images]
+    dataset.targets = dataset.targets[:num_images]
+    return dataset
+
+
+def assert_same_batches(batches, expected_batches):
+    """Compare batches bit for bit; return how many there were."""
+    count = 0
+    for batch, expected in itertools.zip_longest(batches, expected_batches):
+        assert len(batch) == len(expected) == 2
+        for tensor, expected_tensor in zip(batch, expected, strict=True):
+            assert tensor.dtype == expected_tensor.dtype
+            assert torch.equal(tensor, expected_tensor)
+        count += 1
+    return count

@@ -1,5 +1,6 @@
 import re
 import signal
+import sys
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ def test_help_names_each_flag_and_its_default(parser):
         "--epochs": "30",
         "--lr": "3.0",
         "--batch-size": "10",
+        "--threads": "1",
         "--seed": "drawn",
         "--device": "auto",
         "--data-root": "./data",
@@ -55,6 +57,7 @@ def test_help_names_each_flag_and_its_default(parser):
         "--lr inf",
         "--lr fast",
         "--batch-size 0",
+        "--threads 0",
         "--seed -1",
         "--seed 18446744073709551616",
         "--device gpu",
@@ -76,14 +79,16 @@ def test_unusable_flags_are_refused_in_one_line(parser, flags, capsys):
     assert "--help" in stderr
 
 
-def test_seeds_of_the_whole_range_are_taken(parser):
+def test_seeds_of_the_whole_range_are_taken(parser, monkeypatch):
     for seed in (0, 2**64 - 1):
-        arguments = parser.parse_args(["--seed", str(seed), "--device", "cpu"])
-        command_line.seed_everything(arguments)
+        monkeypatch.setattr(sys, "argv", ["script", "--seed", str(seed), "--device", "cpu"])
+        device, settings = command_line.start(parser)
         assert torch.initial_seed() == seed
+        assert device == torch.device("cpu")
+        assert "seed" not in settings
 
 
-@pytest.mark.parametrize("error", [OSError, RuntimeError, TypeError, ValueError])
+@pytest.mark.parametrize("error", [OSError, RuntimeError, ValueError])
 def test_errors_become_one_line(error, capsys):
     def main():
         raise error("what was wrong:\n  the value\n")

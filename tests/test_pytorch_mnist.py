@@ -4,14 +4,11 @@ import re
 import pytest
 import textbook
 import torch
-from conftest import NO_NETWORK, PROJECT
 from torch import nn
 
 import common
 import mnist_files
 import pytorch_mnist
-
-SCRIPT = PROJECT / "pytorch_mnist.py"
 
 
 def test_constants():
@@ -63,15 +60,28 @@ def test_loss_function_expands_the_labels():
 
 def test_run_network_takes_the_net_and_keyword_settings():
     parameters = list(inspect.signature(pytorch_mnist.run_network).parameters.values())
-    assert [(p.name, p.kind.name) for p in parameters[:1]] == [("net", "POSITIONAL_OR_KEYWORD")]
-    assert {p.name: p.default for p in parameters[1:]} == {
+    parameters += list(inspect.signature(common.train_and_test).parameters.values())[3:]
+    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    assert [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD] == ["net"]
+    assert {p.name: p.default for p in keywords} == {
         "epochs": 30,
         "lr": 3.0,
         "batch_size": 10,
+        "threads": 1,
+        "compile": False,
         "data_root": "./data",
         "save_model": None,
     }
-    assert {p.kind for p in parameters[1:]} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_run_network_leaves_the_thread_count_alone(monkeypatch):
+    counts = []
+    monkeypatch.setattr(
+        common, "train_network", lambda *_, **__: counts.append(torch.get_num_threads())
+    )
+    before = torch.get_num_threads()
+    pytorch_mnist.run_network(pytorch_mnist.Net(), threads=2)
+    assert (counts, torch.get_num_threads()) == ([2], before)
 
 
 @pytest.mark.parametrize(
@@ -97,29 +107,26 @@ def test_run_network_refuses_bad_settings_before_it_trains(settings, error, caps
     assert capsys.readouterr().out == ""
 
 
-def test_one_epoch_from_another_folder_offline_equals_the_textbook(run, tmp_path):
+def test_one_epoch_from_another_folder_offline_equals_the_textbook(one_epoch):
     """The whole script, as a user starts it, against the textbook pipeline: every digit."""
-    arguments = "--epochs 1 --seed 8 --device cpu --save-model model.pt"
-    result = run(SCRIPT, *arguments.split(), env=NO_NETWORK)
+    result, folder = one_epoch
     assert result.returncode == 0
-
-    threads = torch.get_num_threads()
     version = torch.__version__
-    assert result.stderr == f"seed 8, device cpu, {threads} CPU threads, torch {version}\n"
+    assert result.stderr == f"seed 3, device cpu, 1 CPU thread(s), torch {version}\n"
 
-    torch.manual_seed(8)
+    torch.manual_seed(3)
     net = textbook.create_net()
     root = mnist_files.find_root()
-    lines = textbook.train(textbook.create_loader(textbook.create_dataset(root)), net, epochs=1)
-
+    with common.use_threads(1):
+        loader = textbook.create_loader(textbook.create_dataset(root))
+        lines = list(textbook.train(loader, net, epochs=1))
     test_set = textbook.create_dataset(root, train=False)
-    images, labels = next(iter(textbook.create_loader(test_set, 10000, shuffle=False)))
-    correct = (net(images.reshape(-1, 784)).argmax(1) == labels).sum().item()
+    result_of_textbook = textbook.test(textbook.create_loader(test_set, shuffle=False), net)
 
-    assert result.stdout.splitlines() == [*lines, "", f"Test data results: {correct / 10000}"]
-    assert correct >= 9000
+    assert result.stdout.splitlines() == [*lines, "", f"Test data results: {result_of_textbook}"]
+    assert result_of_textbook >= 0.9
 
-    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
-    saved = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert [file.name for file in folder.iterdir()] == ["model.pt"]
+    saved = torch.load(folder / "model.pt", weights_only=True)
     assert list(saved) == [name for name, _ in pytorch_mnist.Net().named_parameters()]
     assert all(map(torch.equal, saved.values(), net.parameters()))
