@@ -1,0 +1,173 @@
+"""Time the roads through the same training, in turn, each run in a process of its own.
+
+    python benchmarks/speed.py
+
+takes about five minutes on two cores, prints a Markdown table and writes all measurements
+to `benchmarks/speed.json`. A run is a real script, watched from outside: an epoch lasts
+from the last progress line of the one before to its own, and start-up is what came before
+the first epoch. Rounds alternate the roads, so that a machine that slows down slows them
+all; the table gives medians.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import torchvision
+
+PROJECT = Path(__file__).resolve().parent.parent
+TEXTBOOK, FLOOR = "textbook pipeline", "matrix products alone"
+ALL_THREADS = torch.get_num_threads()  # PyTorch's own default
+
+# Each road's script and flags, and its number of CPU threads.
+ROADS = {
+    TEXTBOOK: (["tests/textbook.py"], ALL_THREADS),
+    "pytorch_mnist.py": (["pytorch_mnist.py"], 1),
+    f"pytorch_mnist.py --threads {ALL_THREADS}": (
+        ["pytorch_mnist.py", "--threads", str(ALL_THREADS)],
+        ALL_THREADS,
+    ),
+    "pytorch_mnist.py --compile": (["pytorch_mnist.py", "--compile"], 1),
+    "backprop_manual_mnist.py": (["backprop_manual_mnist.py"], 1),
+    FLOOR: (["benchmarks/matrix_products.py"], 1),
+}
+
+
+def time_run(command, environment):
+    """Run a script; return its epochs' seconds, its start-up's, and its peak memory in MB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    epoch_ends = []
+    for line in process.stdout:
+        if re.search(r"Step \[(\d+)/\1\]", line):
+            epoch_ends.append(time.perf_counter())
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        raise SystemExit(f"{' '.join(command)} failed; its message stands above")
+
+    epochs = [end - begin for begin, end in itertools.pairwise(epoch_ends)]
+    start_up = epoch_ends[0] - start - statistics.median(epochs)
+    # Linux counts in KiB, macOS in bytes.
+    megabytes = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
+    return {"epochs_s": epochs, "start_up_s": start_up, "peak_memory_mb": megabytes}
+
+
+def measure(roads, rounds, epochs, batch_size):
+    """Return for each road the measurements of its runs, one for each round."""
+    runs = {road: [] for road in roads}
+    with tempfile.TemporaryDirectory() as cache:  # so that the first --compile starts cold
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
+        for round_number in range(1, rounds + 1):
+            for road in roads:
+                flags = ["--epochs", str(epochs), "--batch-size", str(batch_size)]
+                if road != FLOOR:
+                    flags += ["--seed", str(round_number)]
+                print(f"round {round_number}/{rounds}: {road}", file=sys.stderr)
+                script, *road_flags = ROADS[road][0]
+                command = [sys.executable, script, *road_flags, *flags]
+                runs[road].append(time_run(command, environment))
+    return runs
+
+
+def summarise(runs, num_steps):
+    """Return for each road its medians, and its ratios to the textbook pipeline and the floor."""
+    seconds = {
+        road: statistics.median(s for run in road_runs for s in run["epochs_s"])
+        for road, road_runs in runs.items()
+    }
+    return {
+        road: {
+            "threads": ROADS[road][1],
+            "epoch_s": seconds[road],
+            "step_us": seconds[road] / num_steps * 1e6,
+            "times_faster_than_textbook": seconds[TEXTBOOK] / seconds[road],
+            "times_slower_than_floor": seconds[road] / seconds[FLOOR],
+            "peak_memory_mb": statistics.median(run["peak_memory_mb"] for run in road_runs),
+            "start_up_s": statistics.median(run["start_up_s"] for run in road_runs),
+            "first_start_up_s": road_runs[0]["start_up_s"],
+        }
+        for road, road_runs in runs.items()
+    }
+
+
+def format_table(summary):
+    lines = [
+        "| road | threads | s/epoch | µs/step | speed-up | floors | peak MB | start-up s |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for road, row in summary.items():
+        cells = (
+            f"`{road}`" if ".py" in road else road,
+            str(row["threads"]),
+            f"{row['epoch_s']:.2f}",
+            f"{row['step_us']:.0f}",
+            f"{row['times_faster_than_textbook']:.1f}",
+            f"{row['times_slower_than_floor']:.1f}",
+            f"{row['peak_memory_mb']:.0f}",
+            f"{row['start_up_s']:.1f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def describe_machine():
+    cpu = platform.processor() or platform.machine()
+    cpu_info = Path("/proc/cpuinfo")
+    if cpu_info.exists():
+        cpu = re.search(r"model name\s*: (.*)", cpu_info.read_text() + "model name : " + cpu)[1]
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description="Time the roads through the same training, in turn.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=4, help="runs of each road")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs a run, at least 2")
+    parser.add_argument("--batch-size", type=int, default=10, help="images a step")
+    parser.add_argument(
+        "--roads", nargs="+", choices=ROADS, default=list(ROADS), help="what to time"
+    )
+    parser.add_argument("--json", default=PROJECT / "benchmarks" / "speed.json", help="the result")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1 or arguments.epochs < 2:
+        parser.error("it takes at least 1 round of 2 epochs, to have an epoch after start-up")
+    roads = list(dict.fromkeys([TEXTBOOK, *arguments.roads, FLOOR]))  # the ratios need these two
+
+    runs = measure(roads, arguments.rounds, arguments.epochs, arguments.batch_size)
+    summary = summarise(runs, num_steps=60_000 / arguments.batch_size)
+    machine = describe_machine()
+    settings = {name: vars(arguments)[name] for name in ("rounds", "epochs", "batch_size")}
+    report = {"machine": machine, "settings": settings, "summary": summary, "runs": runs}
+    Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n")
+
+    print(format_table(summary))
+    print(
+        "\nSpeed-up: over the textbook pipeline. Floors: times the matrix products alone.\n"
+        f"Medians of {arguments.rounds} rounds of {arguments.epochs} epochs; {machine['cpu']}, "
+        f"{machine['cores']} cores, torch {machine['torch']}, Python {machine['python']}."
+    )
+
+
+if __name__ == "__main__":
+    main()
