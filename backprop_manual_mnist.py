@@ -22,6 +22,7 @@ from torch import nn
 
 import command_line
 import common
+import experiment
 from pytorch_mnist import (
     LEARNING_RATE,
     NUM_EPOCHS,
@@ -87,10 +88,16 @@ def run_network(net, *, epochs=NUM_EPOCHS, lr=LEARNING_RATE, **settings):
     check_learning_rate(lr)
     take_steps = create_steps(net, lr)
 
-    def train(train_loader):
-        common.run_epochs(train_loader, epochs, take_steps, common.get_device(net))
+    def train(train_loader, **course):
+        common.run_epochs(train_loader, epochs, take_steps, common.get_device(net), **course)
 
-    return common.train_and_test(net, train, create_input_reshaper(), **settings)
+    return experiment.train_and_test(
+        net,
+        train,
+        create_input_reshaper(),
+        resume_only_with={"lr": lr, "backprop": "by hand"},
+        **settings,
+    )
 
 
 def main():

@@ -9,19 +9,22 @@ import sys
 import torch
 
 import common
+import experiment
 import mnist_files
 
 MAX_SEED = 2**64 - 1
 
 
-class _OneLineParser(argparse.ArgumentParser):
+class OneLineParser(argparse.ArgumentParser):
+    """An ArgumentParser that tells of unusable flags in one line, without the usage."""
+
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {message} (--help lists the flags)\n")
 
 
-def create_parser(description, *, epochs, lr, batch_size=common.BATCH_SIZE):
+def create_parser(description, *, epochs, lr, batch_size=common.BATCH_SIZE, parents=()):
     """Return an ArgumentParser with the flags of every training script and these defaults."""
-    parser = _OneLineParser(description=description, allow_abbrev=False)
+    parser = OneLineParser(description=description, allow_abbrev=False, parents=parents)
 
     def add(flag, help, **settings):
         parser.add_argument(flag, help=f"{help} (default: %(default)s)", **settings)
@@ -33,11 +36,15 @@ def create_parser(description, *, epochs, lr, batch_size=common.BATCH_SIZE):
     add("--batch-size", "images a step", type=_positive_int, default=batch_size, metavar="N")
     add("--seed", "for starting weights and shuffling", type=_seed, default="drawn", metavar="N")
     add("--device", "auto (an accelerator, else cpu) or a name", type=_device, default="auto")
-    add("--threads", "CPU threads", type=_positive_int, default=common.NUM_THREADS, metavar="N")
+    add("--threads", "CPU threads", type=_positive_int, default=experiment.NUM_THREADS, metavar="N")
     add(
         "--data-root", "the folder of MNIST/raw", default=mnist_files.DEFAULT_ROOT, metavar="FOLDER"
     )
     add("--save-model", "write the trained state_dict here", default=None, metavar="FILE")
+    add("--checkpoint", "resume here, write here each epoch", default=None, metavar="FILE")
+    parser.add_argument(
+        "--test-each-epoch", action="store_true", help="test after each epoch, too (default: no)"
+    )
     return parser
 
 
@@ -94,6 +101,11 @@ def _positive_int(text):
 
 def _positive_float(text):
     return _check(text, float, lambda number: 0 < number < math.inf, "a number above 0")
+
+
+def non_negative_float(text):
+    """Convert a flag's text to a float that is not negative, for argparse."""
+    return _check(text, float, lambda number: 0 <= number < math.inf, "a number of 0 or more")
 
 
 def _seed(text):

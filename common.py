@@ -5,7 +5,6 @@ model to them, `test_network` counts how many digits it then gets right. A scrip
 its network and its settings and calls these functions; this module imports no script.
 """
 
-import contextlib
 import functools
 import math
 import operator
@@ -13,12 +12,11 @@ import operator
 import torch
 
 import mnist_files
-import model_files
 from matched_torchvision import datasets, transforms
 from mnist_loader import MNISTLoader, iterate_on
+from model_files import load_network  # noqa: F401 (offered here, too)
 
 BATCH_SIZE = 10
-NUM_THREADS = 1  # the fastest for steps as small as these; see benchmarks/speed.py
 
 # Pixels become float32, from 0.0 (black) to 1.0 (white).
 transformations = transforms.Compose([transforms.ToTensor()])
@@ -36,6 +34,24 @@ def get_dataset(root="./data", train=True, transform=transformations, download=T
     return datasets.MNIST(root, train, transform)
 
 
+def extend_by_shifts(dataset):
+    """Add to each image of an MNIST data set its four shifts by a pixel; return the data set.
+
+    An image is followed by itself shifted left, right, up and down, the freed edge black:
+    60,000 images become 300,000, still uint8.
+    """
+    images = dataset.data
+    shifts = images.new_zeros(len(images), 5, *images.shape[1:])
+    shifts[:, 0] = images
+    shifts[:, 1, :, :-1] = images[:, :, 1:]
+    shifts[:, 2, :, 1:] = images[:, :, :-1]
+    shifts[:, 3, :-1] = images[:, 1:]
+    shifts[:, 4, 1:] = images[:, :-1]
+    dataset.data = shifts.flatten(end_dim=1)
+    dataset.targets = dataset.targets.repeat_interleave(5)
+    return dataset
+
+
 def get_loader(dataset, batch_size=BATCH_SIZE, shuffle=True):
     """Return a DataLoader over any map-style data set; it shuffles anew for every epoch.
 
@@ -44,12 +60,14 @@ def get_loader(dataset, batch_size=BATCH_SIZE, shuffle=True):
     return MNISTLoader(dataset, batch_size=batch_size, shuffle=shuffle)
 
 
-def get_train_loader(*, root="./data", batch_size=BATCH_SIZE):
+def get_train_loader(*, root="./data", batch_size=BATCH_SIZE, extend_data=False):
     """Return shuffled training batches, by default 6,000 of 10 images and labels.
 
-    A batch is (images float32 [N, 1, 28, 28], labels int64 [N]).
+    A batch is (images float32 [N, 1, 28, 28], labels int64 [N]). With `extend_data`, each
+    image comes in its four shifts by a pixel, too.
     """
-    return get_loader(get_dataset(root, train=True), batch_size, shuffle=True)
+    dataset = get_dataset(root, train=True)
+    return get_loader(extend_by_shifts(dataset) if extend_data else dataset, batch_size)
 
 
 def get_test_loader(*, root="./data", batch_size=BATCH_SIZE):
@@ -58,17 +76,28 @@ def get_test_loader(*, root="./data", batch_size=BATCH_SIZE):
 
 
 def train_network(
-    data_loader, model, num_epochs, optimizer, reshape_input, calc_loss, *, compile=False
+    data_loader,
+    model,
+    num_epochs,
+    optimizer,
+    reshape_input,
+    calc_loss,
+    *,
+    compile=False,
+    first_epoch=1,
+    after_epoch=None,
 ):
     """Fit the model by mini-batch gradient descent, printing the loss at every 100th step.
 
     `reshape_input(images)` gives the model's input, `calc_loss(outputs, expected_outputs)`
     the scalar loss. Batches go to the device that the model is on. With `compile`, ten steps
-    at a time run as one function made by `torch.compile`. Raises what `run_epochs` raises.
+    at a time run as one function made by `torch.compile`. For `first_epoch`, `after_epoch`
+    and what is raised, see `run_epochs`.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
     def take_steps(batches):
+        model.train()
         for images, expected_outputs in batches:
             outputs = model(reshape_input(images))
             loss = calc_loss(outputs, expected_outputs)
@@ -83,30 +112,41 @@ def train_network(
     if compile:
         import compiled_steps
 
-        take_steps = compiled_steps.compile_steps(model, optimizer, reshape_input, calc_loss)
+        take_steps = compiled_steps.compile_steps(
+            model, optimizer, reshape_input, calc_loss, is_resumed=first_epoch > 1
+        )
 
-    model.train()
-    run_epochs(data_loader, num_epochs, take_steps, get_device(model))
+    run_epochs(
+        data_loader,
+        num_epochs,
+        take_steps,
+        get_device(model),
+        first_epoch=first_epoch,
+        after_epoch=after_epoch,
+    )
 
 
-def run_epochs(data_loader, num_epochs, take_steps, device):
+def run_epochs(data_loader, num_epochs, take_steps, device, *, first_epoch=1, after_epoch=None):
     """Have `take_steps` go through each epoch's batches; print the loss at every 100th step.
 
     `take_steps(batches)` is a generator: for each batch, on `device`, it takes a step of
     training and yields a function that returns the step's loss as a float. Only printed
-    losses are asked for, as the answer keeps an accelerator waiting. Raises ValueError if
-    `num_epochs` is not positive, RuntimeError if a printed loss is NaN or infinite.
+    losses are asked for, as the answer keeps an accelerator waiting. A resumed training
+    starts at `first_epoch`; `after_epoch(epoch)` is called at the end of each. Raises
+    ValueError if `num_epochs` is not positive, RuntimeError if a printed loss is not finite.
     """
     if operator.index(num_epochs) < 1:
         raise ValueError(f"the number of epochs must be at least 1, not {num_epochs}")
 
     num_steps = len(data_loader)
-    for epoch in range(1, num_epochs + 1):
+    for epoch in range(first_epoch, num_epochs + 1):
         batches = iterate_on(device, data_loader)
         for step, read_loss in enumerate(take_steps(batches), start=1):
             if step % 100 == 0 or step == num_steps:
                 progress = f"Epoch [{epoch}/{num_epochs}], Step [{step}/{num_steps}]"
                 _print_progress(progress, read_loss())
+        if after_epoch is not None:
+            after_epoch(epoch)
 
 
 def _print_progress(progress, loss):
@@ -140,48 +180,6 @@ def test_network(data_loader, model, reshape):
 def get_device(model):
     """Return the device that the model's parameters are on."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-
-
-def train_and_test(
-    model,
-    train,
-    reshape_input,
-    *,
-    batch_size=BATCH_SIZE,
-    threads=NUM_THREADS,
-    data_root="./data",
-    save_model=None,
-):
-    """Run an experiment: `train(train_loader)`, an empty line, the test; return its result.
-
-    PyTorch computes on `threads` CPU threads meanwhile. With `save_model`, the trained
-    weights are written to that file. Raises RuntimeError or OSError for data that can't be
-    read or a file that can't be written, before the training.
-    """
-    if save_model is not None:
-        model_files.check_writable(save_model)
-    train_loader = get_train_loader(root=data_root, batch_size=batch_size)
-    test_loader = get_test_loader(root=data_root)
-
-    with use_threads(threads):
-        train(train_loader)
-        print()
-        result = test_network(test_loader, model, reshape_input)
-
-    if save_model is not None:
-        model_files.save_model(model, save_model)
-    return result
-
-
-@contextlib.contextmanager
-def use_threads(threads):
-    """Have PyTorch compute on so many CPU threads within a `with` block."""
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads_before)
 
 
 def expand_expected_output(tensor_of_expected_outputs, output_size):

@@ -18,10 +18,11 @@ from torch.func import functional_call, grad_and_value
 STEPS_AT_ONCE = 10
 
 
-def compile_steps(model, optimizer, reshape_input, calc_loss):
+def compile_steps(model, optimizer, reshape_input, calc_loss, *, is_resumed=False):
     """Return a `take_steps` for `common.run_epochs`; its losses agree with the eager ones.
 
-    Raises RuntimeError, when it takes the first steps, if there is no compiler.
+    `is_resumed` says that the optimizer has its state already. Raises RuntimeError, when it
+    takes the first steps, if there is no compiler.
     """
     parameters = {
         name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
@@ -52,21 +53,22 @@ def compile_steps(model, optimizer, reshape_input, calc_loss):
     compiled_block = _report_compilation(
         torch.compile(take_block, fullgraph=True, dynamic=False, options=_get_options(parameters))
     )
-    blocks_taken = 0
+    has_state = is_resumed
 
     def take_steps(batches):
-        nonlocal blocks_taken
+        nonlocal has_state
+        model.train()
         batches = iter(batches)
         while block := list(itertools.islice(batches, STEPS_AT_ONCE)):
             all_images, all_expected_outputs = zip(*block, strict=True)
             # The very first block runs uncompiled: it lets the optimizer create its state. So
             # do a block that is too short and a batch that is: they'd need graphs of their own.
             is_whole = len(block) == STEPS_AT_ONCE and len({len(i) for i in all_images}) == 1
-            if blocks_taken > 0 and is_whole:
+            if has_state and is_whole:
                 losses = compiled_block(torch.stack(all_images), torch.stack(all_expected_outputs))
             else:
                 losses = take_block(all_images, all_expected_outputs)
-            blocks_taken += 1
+            has_state = True
             for loss in losses.unbind():
                 yield loss.item
 

@@ -1,6 +1,8 @@
-"""Trained models on disk: written whole or not at all."""
+"""Trained networks on disk: written whole or not at all, and read only if they are whole."""
 
+import contextlib
 import os
+import zipfile
 from pathlib import Path
 
 import torch
@@ -20,17 +22,79 @@ def check_writable(file):
 def save_model(model, file):
     """Write the model's `state_dict`, as CPU tensors, to `file`, replacing it atomically.
 
-    `model.load_state_dict(torch.load(file))` restores it. Raises OSError if `file` can't be
-    written; what was there before is then untouched.
+    Raises OSError if `file` can't be written; what was there before is then untouched.
     """
+    write({name: value.cpu() for name, value in model.state_dict().items()}, file)
+
+
+def load_network(network, file):
+    """Fill the network (an `nn.Module`) with what `save_model` wrote; return it.
+
+    Raises OSError if there is no such file, ValueError if it is damaged, holds anything but
+    tensors and plain values, or another network; `network` is then unchanged.
+    """
+    state = read(file)
+    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
+        raise ValueError(f"{file} holds no network's state_dict, as --save-model writes it")
+    fill(network, state, file)
+    return network
+
+
+def write(content, file):
+    """Write tensors and plain values to `file`: atomically, and durably."""
     check_writable(file)
     file = Path(file).resolve()
-    temporary_file = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    temporary_file = file.with_name(f".{file.name}.tmp")
     try:
         with open(temporary_file, "wb") as stream:
-            torch.save({name: value.cpu() for name, value in model.state_dict().items()}, stream)
+            torch.save(content, stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary_file, file)
+        _sync_folder(file.parent)
+    except (OSError, RuntimeError) as error:  # torch.save may say either when the disk is full
+        raise OSError(f"can't save to {file}: {error}") from error
     finally:
         temporary_file.unlink(missing_ok=True)
+
+
+def _sync_folder(folder):
+    # The new name is durable when its folder is. Windows can't open a folder.
+    with contextlib.suppress(PermissionError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def read(file):
+    """Return what `write` wrote. Raises OSError or ValueError, with the path."""
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"there is no file {file}")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()  # the checksums, which torch.load doesn't look at
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file can make the readers raise anything
+        raise ValueError(
+            f"{file} is damaged, or holds more than tensors and plain values, and is left as "
+            f"it is ({str(error).strip().splitlines()[0]})"
+        ) from error
+
+
+def fill(model, state, file):
+    """Load a `state_dict` into the model. Raises ValueError, naming what differs."""
+    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
+    found = {name: list(value.shape) for name, value in state.items()}
+    for name in shapes | found:
+        if found.get(name) != shapes.get(name):
+            raise ValueError(
+                f"{file} holds another network than {type(model).__name__}: there, {name} has "
+                f"the shape {found.get(name)}, not {shapes.get(name)}"
+            )
+    model.load_state_dict(state)

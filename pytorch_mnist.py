@@ -11,6 +11,7 @@ from torch import nn
 
 import command_line
 import common
+import experiment
 from common import expand_expected_output, expand_single_output  # noqa: F401 (for the REPL)
 
 INPUT_SIZE = 28 * 28
@@ -70,7 +71,8 @@ def run_network(net, *, epochs=NUM_EPOCHS, lr=LEARNING_RATE, compile=False, **se
     """Train `net` in place, on the device where it is, and test it; return the test result.
 
     The starting weights and, with `torch.manual_seed`, the seed are the caller's. Further
-    settings are those of `common.train_and_test`: batch_size, threads, data_root, save_model.
+    settings are those of `experiment.train_and_test`: batch_size, threads, data_root,
+    save_model, checkpoint, test_each_epoch.
     Raises ValueError for epochs, learning rate or batch size that are not positive,
     RuntimeError or OSError for data that can't be read, a loss that is not finite, or a file
     that can't be written.
@@ -80,12 +82,26 @@ def run_network(net, *, epochs=NUM_EPOCHS, lr=LEARNING_RATE, compile=False, **se
     reshape_input = create_input_reshaper()
     calc_loss = create_loss_function(nn.MSELoss())
 
-    def train(train_loader):
+    def train(train_loader, **course):
         common.train_network(
-            train_loader, net, epochs, optimizer, reshape_input, calc_loss, compile=compile
+            train_loader,
+            net,
+            epochs,
+            optimizer,
+            reshape_input,
+            calc_loss,
+            compile=compile,
+            **course,
         )
 
-    return common.train_and_test(net, train, reshape_input, **settings)
+    return experiment.train_and_test(
+        net,
+        train,
+        reshape_input,
+        optimizer=optimizer,
+        resume_only_with={"lr": lr, "backprop": "compiled" if compile else "autograd"},
+        **settings,
+    )
 
 
 def check_learning_rate(lr):

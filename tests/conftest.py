@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+torch.set_num_threads(1)  # as the scripts do; more would wait for each other on a busy machine
+
 PROJECT = Path(__file__).resolve().parent.parent
 CLOSED_PORT = "http://127.0.0.1:9/"  # "discard": nothing listens there
 # Sent through a proxy that isn't there, every download fails, as without a network.

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+import common
 import model_files
 
 
@@ -21,6 +22,30 @@ def test_a_saved_model_is_restored_bit_for_bit(model, tmp_path):
     assert torch.equal(restored.weight, model.weight)
     assert torch.equal(restored.bias, model.bias)
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_load_network_fills_the_network(model, tmp_path):
+    model_files.save_model(model, tmp_path / "model.pt")
+    restored = nn.Linear(3, 2)
+    assert common.load_network(restored, tmp_path / "model.pt") is restored
+    assert torch.equal(restored.weight, model.weight)
+
+
+def test_load_network_refuses_other_files(model, tmp_path):
+    file = tmp_path / "model.pt"
+    model_files.save_model(model, file)
+    with pytest.raises(ValueError, match=r"weight has the shape \[2, 3\], not \[2, 4\]"):
+        common.load_network(nn.Linear(4, 2), file)
+    with pytest.raises(ValueError, match="bias has the shape"):
+        common.load_network(nn.Linear(3, 2, bias=False), file)
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        common.load_network(model, tmp_path / "missing.pt")
+    torch.save({"weight": 1}, file)
+    with pytest.raises(ValueError, match="no network's state_dict"):
+        common.load_network(model, file)
+    file.write_bytes(b"PK, but no zip file")
+    with pytest.raises(ValueError, match="is damaged"):
+        common.load_network(model, file)
 
 
 def test_it_replaces_an_older_file_and_keeps_a_link_to_it(model, tmp_path):
