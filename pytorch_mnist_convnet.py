@@ -1,0 +1,175 @@
+"""Recognise handwritten digits with convolutional networks, four designs of growing depth.
+
+The designs follow chapter 6 of Michael Nielsen's "Neural Networks and Deep Learning". They
+see each image as a picture, not as a row of pixels: a convolution looks for small features
+everywhere in it, and max-pooling keeps where they are found, at half the resolution. They
+end in ten plain linear outputs; the softmax is part of the loss, `nn.CrossEntropyLoss`.
+"""
+
+import argparse
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+import command_line
+import common
+import experiment
+from pytorch_mnist import OUTPUT_SIZE, check_learning_rate
+
+
+class ConvNetSimple(nn.Module):
+    """One convolution, 20 features of 5x5: float32 [N, 1, 28, 28] to [N, 10]."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 20, kernel_size=5)  # 28x28 to 24x24
+        self.pool = nn.MaxPool2d(2)  # to 12x12
+        self.hidden_layer = nn.Linear(20 * 12 * 12, 100)
+        self.output_layer = nn.Linear(100, OUTPUT_SIZE)
+
+    def forward(self, x):
+        x = self.pool(torch.sigmoid(self.conv(x)))
+        x = torch.sigmoid(self.hidden_layer(x.flatten(start_dim=1)))
+        return self.output_layer(x)
+
+
+class ConvNetTwoConv(nn.Module):
+    """Two convolutions, 20 and 40 features: float32 [N, 1, 28, 28] to [N, 10]."""
+
+    activation = staticmethod(torch.sigmoid)
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 20, kernel_size=5)  # 28x28 to 24x24
+        self.conv2 = nn.Conv2d(20, 40, kernel_size=5)  # 12x12 to 8x8
+        self.pool = nn.MaxPool2d(2)  # to 12x12, and to 4x4
+        self.hidden_layer = nn.Linear(40 * 4 * 4, 100)
+        self.output_layer = nn.Linear(100, OUTPUT_SIZE)
+
+    def forward(self, x):
+        x = self.pool(self.activation(self.conv1(x)))
+        x = self.pool(self.activation(self.conv2(x)))
+        x = self.activation(self.hidden_layer(x.flatten(start_dim=1)))
+        return self.output_layer(x)
+
+
+class ConvNetTwoConvRelu(ConvNetTwoConv):
+    """The same with rectified linear units in place of sigmoids."""
+
+    activation = staticmethod(torch.relu)
+
+
+class ConvNetFinal(nn.Module):
+    """Two convolutions and two dense layers of 1,000 neurons, with dropout before each.
+
+    float32 [N, 1, 28, 28] to [N, 10]. In training, dropout silences half of a layer's inputs,
+    others for each image, so that no neuron relies on a few; in testing, all take part.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 20, kernel_size=5)
+        self.conv2 = nn.Conv2d(20, 40, kernel_size=5)
+        self.pool = nn.MaxPool2d(2)
+        self.dropout = nn.Dropout(0.5)
+        self.hidden_layer1 = nn.Linear(40 * 4 * 4, 1000)
+        self.hidden_layer2 = nn.Linear(1000, 1000)
+        self.output_layer = nn.Linear(1000, OUTPUT_SIZE)
+
+    def forward(self, x):
+        x = self.pool(torch.relu(self.conv1(x)))
+        x = self.pool(torch.relu(self.conv2(x))).flatten(start_dim=1)
+        x = torch.relu(self.hidden_layer1(self.dropout(x)))
+        x = torch.relu(self.hidden_layer2(self.dropout(x)))
+        return self.output_layer(self.dropout(x))
+
+
+class Design(NamedTuple):
+    """A network and the settings of its experiment."""
+
+    network: type[nn.Module]
+    epochs: int
+    lr: float
+    weight_decay: float = 0.0
+    extend_data: bool = False
+
+
+DESIGNS = {
+    "simple": Design(ConvNetSimple, epochs=60, lr=0.1),
+    "2conv": Design(ConvNetTwoConv, epochs=60, lr=0.1),
+    "relu": Design(ConvNetTwoConvRelu, epochs=60, lr=0.03, weight_decay=0.00005),
+    "final": Design(ConvNetFinal, epochs=40, lr=0.005, extend_data=True),
+}
+
+
+def identity(images):
+    """A convolution takes the images as they are: [N, 1, 28, 28]."""
+    return images
+
+
+def run_network(net, *, epochs, lr, weight_decay=0.0, compile=False, **settings):
+    """Train `net` in place, on the device where it is, and test it; return the test result.
+
+    Further settings are those of `experiment.train_and_test`. Raises ValueError for settings
+    that are not positive, RuntimeError or OSError as `pytorch_mnist.run_network` does.
+    """
+    check_learning_rate(lr)
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr, weight_decay=weight_decay)
+    calc_loss = nn.CrossEntropyLoss()
+
+    def train(train_loader, **course):
+        common.train_network(
+            train_loader, net, epochs, optimizer, identity, calc_loss, compile=compile, **course
+        )
+
+    return experiment.train_and_test(
+        net,
+        train,
+        identity,
+        optimizer=optimizer,
+        resume_only_with={
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "backprop": "compiled" if compile else "autograd",
+        },
+        **settings,
+    )
+
+
+def create_parser():
+    """Return the parser of this script's flags; `--net` sets the other flags' defaults."""
+    net_parser = command_line.OneLineParser(add_help=False, allow_abbrev=False)
+    net_parser.add_argument("--net", choices=DESIGNS, default="simple", help="(default: simple)")
+    design = DESIGNS[net_parser.parse_known_args()[0].net]
+    parser = command_line.create_parser(
+        "Train and test a convolutional network on MNIST. Each design has its own defaults.",
+        epochs=design.epochs,
+        lr=design.lr,
+        parents=[net_parser],
+    )
+    command_line.add_compile_flag(parser)
+    parser.add_argument(
+        "--weight-decay",
+        type=command_line.non_negative_float,
+        default=design.weight_decay,
+        metavar="RATE",
+        help="(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--extend-data",
+        action=argparse.BooleanOptionalAction,
+        default=design.extend_data,
+        help="train on each image's shifts by a pixel, too (default: %(default)s)",
+    )
+    return parser
+
+
+def main():
+    device, settings = command_line.start(create_parser())
+    network = DESIGNS[settings.pop("net")].network
+    run_network(network().to(device), **settings)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,179 @@
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import PROJECT, cut
+from torch import nn
+from torch.nn import functional
+
+import common
+import mnist_loader
+import pytorch_mnist_convnet as convnet
+
+SCRIPT = PROJECT / "pytorch_mnist_convnet.py"
+
+
+def count(*layers):
+    """The parameters of layers given as (inputs of a neuron, neurons): weights and biases."""
+    return sum((inputs + 1) * neurons for inputs, neurons in layers)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("simple", count((25, 20), (20 * 12 * 12, 100), (100, 10))),
+        ("2conv", count((25, 20), (20 * 25, 40), (40 * 4 * 4, 100), (100, 10))),
+        ("relu", count((25, 20), (20 * 25, 40), (40 * 4 * 4, 100), (100, 10))),
+        ("final", count((25, 20), (20 * 25, 40), (40 * 4 * 4, 1000), (1000, 1000), (1000, 10))),
+    ],
+)
+def test_shapes_and_parameter_counts(name, expected):
+    net = convnet.DESIGNS[name].network()
+    assert sum(parameter.numel() for parameter in net.parameters()) == expected
+    assert net(torch.rand(3, 1, 28, 28)).shape == (3, 10)
+
+
+def convolve(images, conv):
+    """The convolution as the book defines it, feature by feature and place by place."""
+    n, _, height, width = images.shape
+    size = conv.kernel_size[0]
+    outputs = torch.empty(n, conv.out_channels, height - size + 1, width - size + 1)
+    for y in range(outputs.shape[2]):
+        for x in range(outputs.shape[3]):
+            field = images[:, :, y : y + size, x : x + size].reshape(n, -1)
+            outputs[:, :, y, x] = field @ conv.weight.reshape(len(conv.weight), -1).T + conv.bias
+    return outputs
+
+
+def pool(features):
+    n, channels, height, width = features.shape
+    return features.reshape(n, channels, height // 2, 2, width // 2, 2).amax(dim=(3, 5))
+
+
+def dense(x, layer):
+    return x @ layer.weight.T + layer.bias
+
+
+@pytest.mark.parametrize("name", ["simple", "2conv", "relu", "final"])
+@torch.no_grad()
+def test_outputs_are_the_book_s_formulas(name):
+    torch.manual_seed(1)
+    net = convnet.DESIGNS[name].network().eval()
+    images = torch.rand(2, 1, 28, 28)
+    activate = torch.sigmoid if name in ("simple", "2conv") else (lambda z: z.clamp(min=0))
+    convolutions = [net.conv] if name == "simple" else [net.conv1, net.conv2]
+    hidden = [net.hidden_layer1, net.hidden_layer2] if name == "final" else [net.hidden_layer]
+
+    x = images
+    for conv in convolutions:
+        x = pool(activate(convolve(x, conv)))
+    x = x.reshape(2, -1)
+    for layer in hidden:
+        x = activate(dense(x, layer))
+    torch.testing.assert_close(net(images), dense(x, net.output_layer), rtol=1e-4, atol=1e-5)
+
+
+def test_the_final_design_drops_half_in_training_only():
+    torch.manual_seed(1)
+    net = convnet.ConvNetFinal()
+    dropped = []
+    for layer in (net.hidden_layer1, net.hidden_layer2, net.output_layer):
+        layer.register_forward_pre_hook(lambda _, inputs: dropped.append(inputs[0] == 0))
+    images = torch.rand(50, 1, 28, 28)
+    baseline = []
+    net.eval()(images)
+    baseline, dropped[:] = [zeros.float().mean() for zeros in dropped], []
+    net.train()(images)
+    for zeros, before in zip(dropped, baseline, strict=True):
+        assert abs(zeros.float().mean() - (0.5 + 0.5 * before)) < 0.1
+
+
+def test_each_design_s_settings_are_its_defaults(monkeypatch):
+    def defaults(*flags):
+        monkeypatch.setattr(sys, "argv", ["script", *flags])
+        return vars(convnet.create_parser().parse_args())
+
+    names = ("epochs", "lr", "weight_decay", "extend_data", "batch_size")
+    settings = {
+        design: tuple(defaults("--net", design)[name] for name in names)
+        for design in convnet.DESIGNS
+    }
+    assert settings == {
+        "simple": (60, 0.1, 0.0, False, 10),
+        "2conv": (60, 0.1, 0.0, False, 10),
+        "relu": (60, 0.03, 0.00005, False, 10),
+        "final": (40, 0.005, 0.0, True, 10),
+    }
+    assert defaults()["net"] == "simple"
+    assert defaults("--net", "relu", "--extend-data", "--lr", "1")["extend_data"] is True
+    assert defaults("--net=final", "--no-extend-data", "--epochs", "2")["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "num_images", "lr", "floor"),
+    [("simple", 6000, 0.3, 0.5), ("relu", 3000, 0.1, 0.7), ("final", 3000, 0.05, 0.6)],
+)
+def test_a_design_learns_on_a_subset(name, num_images, lr, floor, capsys):
+    torch.manual_seed(3)
+    net = convnet.DESIGNS[name].network()
+    loader = common.get_loader(cut(common.get_dataset(), num_images))
+    test_loader = common.get_loader(cut(common.get_dataset(train=False), 1000), shuffle=False)
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+    common.train_network(loader, net, 2, optimizer, convnet.identity, nn.CrossEntropyLoss())
+    losses = [float(line.split()[-1]) for line in capsys.readouterr().out.splitlines()]
+    assert losses[-1] < losses[0]
+    assert common.test_network(test_loader, net, convnet.identity) > floor
+
+
+def test_extended_data_are_the_images_and_their_shifts():
+    dataset = cut(common.get_dataset(), 50)
+    originals, labels = dataset.data.clone(), dataset.targets.clone()
+    extended = common.extend_by_shifts(dataset)
+    assert extended is dataset
+    assert (extended.data.shape, extended.data.dtype) == ((250, 28, 28), torch.uint8)
+    assert torch.equal(extended.targets, labels.repeat_interleave(5))
+
+    padded = functional.pad(originals, (1, 1, 1, 1)).numpy()
+    for shift, (y, x) in enumerate([(1, 1), (1, 2), (1, 0), (2, 1), (0, 1)]):
+        window = padded[:, y : y + 28, x : x + 28]
+        assert np.array_equal(extended.data[shift::5].numpy(), window)
+
+
+def test_extended_data_take_the_fast_path():
+    loader = common.get_train_loader(extend_data=True)
+    assert len(loader) == 30_000
+    assert isinstance(loader, mnist_loader.MNISTLoader)
+    images, labels = next(iter(loader))
+    assert (images.shape, images.dtype, labels.shape) == ((10, 1, 28, 28), torch.float32, (10,))
+
+
+def test_the_script_runs_a_design(monkeypatch, tmp_path, capsys):
+    get_dataset = common.get_dataset
+    monkeypatch.setattr(
+        common, "get_dataset", lambda *args, **kw: cut(get_dataset(*args, **kw), 550)
+    )
+    file = tmp_path / "model.pt"
+    flags = f"--net relu --epochs 2 --batch-size 5 --seed 1 --device cpu --save-model {file}"
+    monkeypatch.setattr(sys, "argv", ["pytorch_mnist_convnet.py", *flags.split()])
+    convnet.main()
+
+    *lines, empty, test_line = capsys.readouterr().out.splitlines()
+    assert [line.rsplit(",", 1)[0] for line in lines] == [
+        f"Epoch [{epoch}/2], Step [{step}/110]" for epoch in (1, 2) for step in (100, 110)
+    ]
+    assert empty == ""
+    assert test_line.startswith("Test data results: 0.")
+
+    net = common.load_network(convnet.ConvNetTwoConvRelu(), file)
+    accuracy = common.test_network(common.get_test_loader(), net, convnet.identity)
+    assert str(accuracy) == test_line.split()[-1]
+
+
+def test_an_unknown_design_is_refused_in_one_line(run):
+    result = run(SCRIPT, "--net", "huge")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[-1].startswith(
+        "pytorch_mnist_convnet.py: error: argument --net"
+    )
+    assert len(result.stderr.splitlines()) == 1
