@@ -17,6 +17,9 @@ dC/dz_l, one row for each image, the four equations of back-propagation are
 where * is element by element, and sigmoid'(z) = a - a*a.
 """
 
+import interruptible  # noqa: F401 (before the imports that take long)
+
+# isort: split
 import torch
 from torch import nn
 

@@ -18,7 +18,7 @@ class Checkpoint:
     """
 
     def __init__(self, file, settings, model, optimizer=None):
-        self.file = Path(file)
+        self.file = Path(file).expanduser()
         self.settings = {"network": type(model).__name__, **settings}
         self.model = model
         self.optimizer = optimizer

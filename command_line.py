@@ -40,8 +40,14 @@ def create_parser(description, *, epochs, lr, batch_size=common.BATCH_SIZE, pare
     add(
         "--data-root", "the folder of MNIST/raw", default=mnist_files.DEFAULT_ROOT, metavar="FOLDER"
     )
-    add("--save-model", "write the trained state_dict here", default=None, metavar="FILE")
-    add("--checkpoint", "resume here, write here each epoch", default=None, metavar="FILE")
+    parser.add_argument(
+        "--save-model", metavar="FILE", help="write the trained state_dict here (default: nowhere)"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="write the training's state here after each epoch; resume from it (default: nowhere)",
+    )
     parser.add_argument(
         "--test-each-epoch", action="store_true", help="test after each epoch, too (default: no)"
     )
@@ -75,37 +81,32 @@ def start(parser):
 def run(main):
     """Call `main()`; what goes wrong becomes one line on stderr and a non-zero exit status.
 
-    Status 1 stands for an error, 2 for unusable flags, 130 for Ctrl-C.
+    Status 1 stands for an error, 2 for unusable flags; `interruptible` sees to Ctrl-C.
     """
     try:
         main()
-    except KeyboardInterrupt:
-        _exit_with_line("interrupted", status=130)
     except BrokenPipeError:
         # Whoever read our stdout (`head`, say) has left. Python's own last flush at exit
         # would fail again, and say so, unless it goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)  # as a shell reports a program ended by SIGPIPE
     except (OSError, RuntimeError, ValueError) as error:
-        _exit_with_line(f"error: {' '.join(str(error).split())}", status=1)
-
-
-def _exit_with_line(message, status):
-    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
-    sys.exit(status)
+        sys.exit(f"{os.path.basename(sys.argv[0])}: error: {' '.join(str(error).split())}")
 
 
 def _positive_int(text):
-    return _check(text, int, lambda number: number >= 1, "a whole number of at least 1")
+    return _check(text, int, lambda number: 1 <= number < 2**31, "a whole number of 1 or more")
 
 
 def _positive_float(text):
-    return _check(text, float, lambda number: 0 < number < math.inf, "a number above 0")
+    return _check(text, float, lambda number: 0 < number < math.inf, "a finite number above 0")
 
 
 def non_negative_float(text):
     """Convert a flag's text to a float that is not negative, for argparse."""
-    return _check(text, float, lambda number: 0 <= number < math.inf, "a number of 0 or more")
+    return _check(
+        text, float, lambda number: 0 <= number < math.inf, "a finite number of 0 or more"
+    )
 
 
 def _seed(text):

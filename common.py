@@ -57,7 +57,9 @@ def get_loader(dataset, batch_size=BATCH_SIZE, shuffle=True):
 
     Raises ValueError if the batch size is not a positive integer.
     """
-    return MNISTLoader(dataset, batch_size=batch_size, shuffle=shuffle)
+    if batch_size is None:
+        raise ValueError("batch_size should be a positive integer value, but got batch_size=None")
+    return MNISTLoader(dataset, batch_size, shuffle)
 
 
 def get_train_loader(*, root="./data", batch_size=BATCH_SIZE, extend_data=False):
@@ -186,16 +188,16 @@ def expand_expected_output(tensor_of_expected_outputs, output_size):
     """One-hot expand labels: int64 [N] to float32 [N, output_size], on the labels' device.
 
     Raises TypeError for labels of another dtype (but int32), ValueError for another shape,
-    and for labels outside 0 to output_size - 1.
+    and for labels outside 0 to output_size - 1 (on CUDA, PyTorch's own error, and later).
     """
     labels = tensor_of_expected_outputs
+    if labels.dim() != 1:
+        raise ValueError(f"labels must have shape [N], not {list(labels.shape)}")
     try:
         return _identity_matrix(output_size, labels.device).index_select(0, labels)
     except (IndexError, RuntimeError):  # index_select checks as it goes, at no extra cost
         if labels.dtype not in (torch.int64, torch.int32):
             raise TypeError(f"labels must be int64, not {labels.dtype}; try .long()") from None
-        if labels.dim() != 1:
-            raise ValueError(f"labels must have shape [N], not {list(labels.shape)}") from None
         raise ValueError(
             f"labels must lie in 0 to {output_size - 1}, not in {labels.min()} to {labels.max()}"
         ) from None

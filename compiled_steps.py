@@ -3,7 +3,7 @@
 A step of ten images is mostly overhead: of Python, of the dispatch of some thirty small
 operations, of the call itself. So several steps are traced as one graph, from the batches
 to the updated weights, and compiled together. It works for any `nn.Module`, and for the
-optimizers that keep their state in tensors, as PyTorch's do.
+optimizers whose step needs no closure, as PyTorch's do but for LBFGS.
 """
 
 import inspect
@@ -27,18 +27,20 @@ def compile_steps(model, optimizer, reshape_input, calc_loss, *, is_resumed=Fals
     parameters = {
         name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
     }
+    buffers = dict(model.named_buffers())
     # The graph writes the gradients here, where the optimizer looks for them.
     for parameter in parameters.values():
         parameter.grad = torch.zeros_like(parameter)
     # Optimizer.step is wrapped in profiling and graph breaks; inside is the update alone.
     update = inspect.unwrap(type(optimizer).step)
 
-    def calc_loss_with(parameters, images, expected_outputs):
-        outputs = functional_call(model, parameters, (reshape_input(images),))
+    def calc_loss_with(parameters, buffers, images, expected_outputs):
+        outputs = functional_call(model, (parameters, buffers), (reshape_input(images),))
         return calc_loss(outputs, expected_outputs)
 
     def take_step(images, expected_outputs):
-        gradients, loss = grad_and_value(calc_loss_with)(parameters, images, expected_outputs)
+        calc_gradients = grad_and_value(calc_loss_with)
+        gradients, loss = calc_gradients(parameters, buffers, images, expected_outputs)
         for name, parameter in parameters.items():
             parameter.grad.copy_(gradients[name])
         update(optimizer)
@@ -97,7 +99,7 @@ def _report_compilation(function):
         start = time.perf_counter()
         try:
             with warnings.catch_warnings():
-                # Of the identity matrix in one-hot expansion: the graph makes one of its own.
+                # One-hot expansion caches its identity matrix; the graph just makes a new one.
                 warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools")
                 result = function(*arguments)
         except RuntimeError as error:

@@ -31,7 +31,7 @@ def find_root(root=DEFAULT_ROOT):
     It is `root` itself, but for the default where the working directory has no MNIST: then
     it is `data` beside this file, so that the scripts run from anywhere.
     """
-    if root == DEFAULT_ROOT and not Path(root, "MNIST").is_dir():
+    if Path(root) == Path(DEFAULT_ROOT) and not Path(root, "MNIST", "raw").is_dir():
         return Path(__file__).resolve().parent / "data"
     return Path(root).expanduser()
 
@@ -53,9 +53,10 @@ def ensure_intact(root, download=True):
     if damaged:
         raise RuntimeError(
             f"MNIST files missing or damaged: {', '.join(file.name for file in damaged)} "
-            f"in {raw_folder.absolute()} ({reason}). Put the four .gz files of this project's "
-            "data/MNIST/raw into that folder ('git checkout -- data' restores them) and make "
-            "it writable for one run, or give another data folder, or connect to the network."
+            f"in {raw_folder.absolute()}. Put the four .gz files of this project's data/MNIST/raw "
+            "('git checkout -- data' restores them) into that folder and make it writable for one "
+            "run, or give the folder above another MNIST/raw, or connect to the network. "
+            f"Why they could not be made anew: {reason}"
         )
 
 

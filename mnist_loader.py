@@ -20,6 +20,10 @@ class MNISTLoader(DataLoader):
     image than `ToTensor` is left to the plain DataLoader.
     """
 
+    def __init__(self, dataset, batch_size, shuffle):
+        # No other options: what assembles batches here would pass over them.
+        super().__init__(dataset, batch_size=batch_size, shuffle=shuffle)
+
     def __iter__(self):
         if _yields_images_as_stored(self.dataset):
             return self._assemble_on(torch.device("cpu"))
@@ -40,7 +44,7 @@ class MNISTLoader(DataLoader):
     def _assemble_batches(self, device):
         block_size = self.batch_size * max(1, BLOCK_SIZE // self.batch_size)
         all_images, all_labels = self.dataset.data.to(device), self.dataset.targets.to(device)
-        order = torch.tensor(list(self.sampler)).to(device)
+        order = torch.tensor(list(self.sampler), dtype=torch.int64).to(device)
         for indices in order.split(block_size):
             images = all_images.index_select(0, indices).div(255).unsqueeze(1)
             labels = all_labels.index_select(0, indices)
@@ -57,6 +61,9 @@ def _yields_images_as_stored(dataset):
         and [type(step) for step in getattr(dataset.transform, "transforms", [dataset.transform])]
         == [transforms.ToTensor]
         and dataset.target_transform is None
+        and torch.is_tensor(dataset.data)
+        and dataset.data.dtype == torch.uint8
+        and torch.is_tensor(dataset.targets)
     )
 
 

@@ -10,13 +10,25 @@ import torch
 
 def check_writable(file):
     """Raise OSError if `file` can't be written, before hours of training depend on it."""
-    file = Path(file).resolve()
+    file = _resolve(file)
     if not file.parent.is_dir():
         raise FileNotFoundError(f"can't save to {file}: there is no folder {file.parent}")
     if file.exists() and not file.is_file():
         raise OSError(f"can't save to {file}: it exists and is not a regular file")
-    if not os.access(file.parent, os.W_OK):
-        raise PermissionError(f"can't save to {file}: the folder {file.parent} is not writable")
+    temporary_file = _get_temporary_file(file)
+    try:
+        temporary_file.touch()
+        temporary_file.unlink()
+    except OSError as error:
+        raise OSError(f"can't save to {file}: {error.strerror}") from error
+
+
+def _resolve(file):
+    return Path(file).expanduser().resolve()
+
+
+def _get_temporary_file(file):
+    return file.with_name(f".{file.name}.tmp")
 
 
 def save_model(model, file):
@@ -43,8 +55,8 @@ def load_network(network, file):
 def write(content, file):
     """Write tensors and plain values to `file`: atomically, and durably."""
     check_writable(file)
-    file = Path(file).resolve()
-    temporary_file = file.with_name(f".{file.name}.tmp")
+    file = _resolve(file)
+    temporary_file = _get_temporary_file(file)
     try:
         with open(temporary_file, "wb") as stream:
             torch.save(content, stream)
@@ -70,7 +82,8 @@ def _sync_folder(folder):
 
 def read(file):
     """Return what `write` wrote. Raises OSError or ValueError, with the path."""
-    if not Path(file).is_file():
+    file = _resolve(file)
+    if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
     try:
         with zipfile.ZipFile(file) as archive:

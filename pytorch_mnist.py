@@ -6,6 +6,9 @@ is 1. Gradient descent on the mean squared error, in batches of 10 images, reach
 of the test images in 30 epochs.
 """
 
+import interruptible  # noqa: F401 (before the imports that take long)
+
+# isort: split
 import torch
 from torch import nn
 

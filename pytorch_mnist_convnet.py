@@ -6,6 +6,9 @@ everywhere in it, and max-pooling keeps where they are found, at half the resolu
 end in ten plain linear outputs; the softmax is part of the loss, `nn.CrossEntropyLoss`.
 """
 
+import interruptible  # noqa: F401 (before the imports that take long)
+
+# isort: split
 import argparse
 from typing import NamedTuple
 

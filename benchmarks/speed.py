@@ -30,15 +30,17 @@ TEXTBOOK, FLOOR = "textbook pipeline", "matrix products alone"
 ALL_THREADS = torch.get_num_threads()  # PyTorch's own default
 
 # Each road's script and flags, and its number of CPU threads.
+CPU = ["--device", "cpu"]
 ROADS = {
     TEXTBOOK: (["tests/textbook.py"], ALL_THREADS),
-    "pytorch_mnist.py": (["pytorch_mnist.py"], 1),
+    f"{TEXTBOOK}, one thread": (["tests/textbook.py"], 1),
+    "pytorch_mnist.py": (["pytorch_mnist.py", *CPU], 1),
     f"pytorch_mnist.py --threads {ALL_THREADS}": (
-        ["pytorch_mnist.py", "--threads", str(ALL_THREADS)],
+        ["pytorch_mnist.py", *CPU, "--threads", str(ALL_THREADS)],
         ALL_THREADS,
     ),
-    "pytorch_mnist.py --compile": (["pytorch_mnist.py", "--compile"], 1),
-    "backprop_manual_mnist.py": (["backprop_manual_mnist.py"], 1),
+    "pytorch_mnist.py --compile": (["pytorch_mnist.py", *CPU, "--compile"], 1),
+    "backprop_manual_mnist.py": (["backprop_manual_mnist.py", *CPU], 1),
     FLOOR: (["benchmarks/matrix_products.py"], 1),
 }
 
@@ -75,8 +77,10 @@ def measure(roads, rounds, epochs, batch_size):
                 if road != FLOOR:
                     flags += ["--seed", str(round_number)]
                 print(f"round {round_number}/{rounds}: {road}", file=sys.stderr)
-                script, *road_flags = ROADS[road][0]
+                (script, *road_flags), threads = ROADS[road]
                 command = [sys.executable, script, *road_flags, *flags]
+                # PyTorch's default number of threads, for the pipeline that sets none
+                environment["OMP_NUM_THREADS"] = str(threads)
                 runs[road].append(time_run(command, environment))
     return runs
 
@@ -142,7 +146,7 @@ def main():
         description="Time the roads through the same training, in turn.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--rounds", type=int, default=4, help="runs of each road")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each road")
     parser.add_argument("--epochs", type=int, default=3, help="epochs a run, at least 2")
     parser.add_argument("--batch-size", type=int, default=10, help="images a step")
     parser.add_argument(
@@ -164,7 +168,8 @@ def main():
     print(format_table(summary))
     print(
         "\nSpeed-up: over the textbook pipeline. Floors: times the matrix products alone.\n"
-        f"Medians of {arguments.rounds} rounds of {arguments.epochs} epochs; {machine['cpu']}, "
+        f"Medians of {arguments.rounds} runs of {arguments.epochs} epochs, the first of which "
+        f"counts as start-up; {machine['cpu']}, "
         f"{machine['cores']} cores, torch {machine['torch']}, Python {machine['python']}."
     )
 

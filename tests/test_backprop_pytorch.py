@@ -19,11 +19,6 @@ def test_prints_the_topology_and_the_manual_script_s_lines(run):
     assert (result.returncode, result.stdout, result.stderr) == (0, TOPOLOGY + LINES, "")
 
 
-def test_prints_nothing_on_import(run):
-    result = run("-c", "import backprop_pytorch")
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-
-
 def test_a_step_in_float64_is_the_manual_one():
     net = backprop_pytorch.Net(**manual.INITIAL_PARAMETERS).double()
     # Linear was filled in float32, so start both from what it holds.

@@ -188,7 +188,7 @@ def create_command(checkpoint_file, model_file, epochs):
 def kill_over_and_over(start, tmp_path, num_kills, epochs):
     """Kill a training at random moments and resume it, so often; then let it end.
 
-    Every second kill waits for the moment in which a checkpoint is being written.
+    The first kill, and every second one, hits while a checkpoint is being written.
     """
     file = tmp_path / "file"
     being_written = tmp_path / ".file.tmp"
@@ -199,7 +199,7 @@ def kill_over_and_over(start, tmp_path, num_kills, epochs):
             process.stdout.readline()  # training goes on
             time.sleep(moments.uniform(0, 0.05))
             deadline = time.monotonic() + 5
-            while kills % 2 and not being_written.exists() and time.monotonic() < deadline:
+            while kills % 2 == 0 and not being_written.exists() and time.monotonic() < deadline:
                 pass
             process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
@@ -217,7 +217,7 @@ def check_kills(start, run, tmp_path, num_kills, epochs):
 
 
 def test_a_killed_training_ends_in_the_same_bits(start, run, tmp_path):
-    check_kills(start, run, tmp_path, num_kills=2, epochs=6)
+    check_kills(start, run, tmp_path, num_kills=1, epochs=6)
 
 
 @pytest.mark.slow

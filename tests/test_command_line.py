@@ -1,5 +1,4 @@
 import re
-import signal
 import sys
 
 import pytest
@@ -38,7 +37,8 @@ def test_help_names_each_flag_and_its_default(parser):
         "--seed": "drawn",
         "--device": "auto",
         "--data-root": "./data",
-        "--save-model": "None",
+        "--save-model": "nowhere",
+        "--checkpoint": "nowhere",
     }.items():
         assert re.search(
             rf"{flag} \S+ [^(]*(\([^)]*\) )?[^(]*\(default: {re.escape(default)}\)", text
@@ -58,6 +58,7 @@ def test_help_names_each_flag_and_its_default(parser):
         "--lr fast",
         "--batch-size 0",
         "--threads 0",
+        "--threads 2147483648",
         "--seed -1",
         "--seed 18446744073709551616",
         "--device gpu",
@@ -89,14 +90,12 @@ def test_seeds_of_the_whole_range_are_taken(parser, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [OSError, RuntimeError, ValueError])
-def test_errors_become_one_line(error, capsys):
+def test_errors_become_one_line(error):
     def main():
         raise error("what was wrong:\n  the value\n")
 
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(SystemExit, match=r": error: what was wrong: the value$"):
         command_line.run(main)
-    assert caught.value.code == 1
-    assert capsys.readouterr().err.endswith(": error: what was wrong: the value\n")
 
 
 def test_a_script_s_error_is_one_line(run):
@@ -105,15 +104,6 @@ def test_a_script_s_error_is_one_line(run):
     assert (result.returncode, result.stdout) == (1, "")
     _seed_line, line = result.stderr.splitlines()
     assert "there is no folder" in line
-
-
-def test_ctrl_c_ends_with_one_line_and_130(start):
-    process = start(SCRIPT, *["--seed", "1", "--device", "cpu"])
-    assert process.stdout.readline().startswith("Epoch [1/30], Step [100/6000]")
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert stderr.splitlines()[1:] == ["pytorch_mnist.py: interrupted"]
 
 
 def test_a_reader_that_leaves_ends_the_script_quietly(start):

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from conftest import PROJECT
 
 import experiment
 import pytorch_mnist
@@ -46,8 +45,7 @@ def test_settings_that_would_change_the_training_are_refused(tmp_path):
             )
 
 
-def test_a_checkpoint_in_a_missing_folder_is_refused_before_the_training(run):
-    flags = "--seed 1 --device cpu --checkpoint no/folder/file"
-    result = run(PROJECT / "pytorch_mnist.py", *flags.split())
-    assert (result.returncode, result.stdout) == (1, "")
-    assert "there is no folder" in result.stderr.splitlines()[-1]
+def test_a_checkpoint_in_a_missing_folder_is_refused_before_the_training(capsys):
+    with pytest.raises(OSError, match="there is no folder"):
+        pytorch_mnist.run_network(pytorch_mnist.Net(), checkpoint="no/folder/file")
+    assert capsys.readouterr().out == ""

@@ -248,9 +248,10 @@ def test_a_killed_first_run_is_repaired(start, packed_root, no_network):
 def test_the_default_root_is_the_working_directory_s_or_the_project_s(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert mnist_files.find_root() == PROJECT / "data"
-    (tmp_path / "data").mkdir()  # of something else
+    (tmp_path / "data" / "MNIST").mkdir(parents=True)  # of something else
     assert mnist_files.find_root() == PROJECT / "data"
-    shutil.copytree(PROJECT / "data" / "MNIST", tmp_path / "data" / "MNIST")
+    shutil.copytree(PROJECT / "data", tmp_path / "data", dirs_exist_ok=True)
     assert mnist_files.find_root().resolve() == tmp_path / "data"
+    assert mnist_files.find_root("data") == mnist_files.find_root("./data")
     assert common.get_dataset().raw_folder == str(Path("data", "MNIST", "raw"))
     assert torch.equal(common.get_dataset().data, common.get_dataset(PROJECT / "data").data)

@@ -124,6 +124,20 @@ def test_batches_of_any_size_are_cut_right(batch_size):
     assert_same_batches(loader, DataLoader(loader.dataset, batch_size))
 
 
+def test_data_in_another_form_are_left_to_the_plain_loader():
+    dataset = cut(common.get_dataset(), 30)
+    expected = list(DataLoader(dataset, 10))
+    dataset.targets = dataset.targets.tolist()
+    assert_same_batches(common.get_loader(dataset, shuffle=False), expected)
+
+
+def test_options_that_would_be_passed_over_are_refused(train_set):
+    with pytest.raises(TypeError, match="drop_last"):
+        mnist_loader.MNISTLoader(train_set, 10, shuffle=True, drop_last=True)
+    with pytest.raises(ValueError, match="batch_size=None"):
+        common.get_loader(train_set, None)
+
+
 def test_batches_come_on_the_device_asked_for(train_set):
     # "meta" computes nothing, but says where it would.
     for dataset in (TensorDataset(torch.zeros(5, 3), torch.zeros(5)), cut(common.get_dataset(), 5)):

@@ -79,12 +79,23 @@ def test_a_failed_write_leaves_the_older_file_and_nothing_else(model, tmp_path):
 
 @pytest.mark.parametrize(
     ("file", "message"),
-    [("missing/model.pt", "there is no folder"), (".", "is not a regular file")],
+    [
+        ("missing/model.pt", "there is no folder"),
+        (".", "is not a regular file"),
+        ("x" * 252, "name too long"),
+    ],
 )
 def test_an_impossible_target_is_refused(model, tmp_path, file, message):
     with pytest.raises(OSError, match=message):
         model_files.save_model(model, tmp_path / file)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_folder_is_expanded(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model_files.save_model(model, "~/model.pt")
+    assert common.load_network(nn.Linear(3, 2), "~/model.pt").bias[0] == model.bias[0]
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
 
 
 def test_a_device_is_not_replaced_by_a_file(model):

@@ -3,15 +3,13 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import PROJECT, cut
+from conftest import cut
 from torch import nn
 from torch.nn import functional
 
 import common
 import mnist_loader
 import pytorch_mnist_convnet as convnet
-
-SCRIPT = PROJECT / "pytorch_mnist_convnet.py"
 
 
 def count(*layers):
@@ -170,10 +168,10 @@ def test_the_script_runs_a_design(monkeypatch, tmp_path, capsys):
     assert str(accuracy) == test_line.split()[-1]
 
 
-def test_an_unknown_design_is_refused_in_one_line(run):
-    result = run(SCRIPT, "--net", "huge")
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.splitlines()[-1].startswith(
-        "pytorch_mnist_convnet.py: error: argument --net"
-    )
-    assert len(result.stderr.splitlines()) == 1
+def test_an_unknown_design_is_refused_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pytorch_mnist_convnet.py", "--net", "huge"])
+    with pytest.raises(SystemExit) as caught:
+        convnet.main()
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "error: argument --net: invalid choice: 'huge'" in line

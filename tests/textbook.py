@@ -6,6 +6,7 @@ of this project. As a script it trains and tests for `--epochs`.
 """
 
 import argparse
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from torchvision import datasets, transforms
 
 
 def create_dataset(root, train=True, num_images=None):
-    dataset = datasets.MNIST(root, train=train, transform=transforms.ToTensor())
+    dataset = datasets.MNIST(root, train=train, transform=transforms.ToTensor(), download=True)
     dataset.data = dataset.data[:num_images]
     dataset.targets = dataset.targets[:num_images]
     return dataset
@@ -56,7 +57,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data-root", default="./data")
+    parser.add_argument("--data-root", default=Path(__file__).resolve().parent.parent / "data")
     arguments = parser.parse_args()
 
     torch.manual_seed(arguments.seed)
