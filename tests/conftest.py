@@ -24,10 +24,11 @@ def start(tmp_path):
     processes = []
 
     def start(*arguments, cwd=tmp_path, env=None, **settings):
+        variables = {**os.environ, "PYTHONPATH": str(PROJECT), **(env or {})}
         process = subprocess.Popen(
             [sys.executable, *map(str, arguments)],
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(PROJECT), **(env or {})},
+            env={name: value for name, value in variables.items() if value is not None},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

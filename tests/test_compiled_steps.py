@@ -109,7 +109,7 @@ def test_the_flag_compiles_and_says_how_long_it_took(run, one_epoch):
 
 
 def test_without_a_compiler_one_line_says_what_to_install(run, tmp_path):
-    environment = {"PATH": str(tmp_path), "CXX": "", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    environment = {"PATH": str(tmp_path), "CXX": None, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     flags = ["--compile", "--seed", "1", "--device", "cpu"]
     result = run(PROJECT / "pytorch_mnist.py", *flags, env=environment)
     assert (result.returncode, result.stdout) == (1, "")
