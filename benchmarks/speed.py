@@ -29,8 +29,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 TEXTBOOK, FLOOR = "textbook pipeline", "matrix products alone"
 ALL_THREADS = torch.get_num_threads()  # PyTorch's own default
 
-# Each road's script and flags, and its number of CPU threads.
 CPU = ["--device", "cpu"]
+
+# Each road's script and flags, and its number of CPU threads.
 ROADS = {
     TEXTBOOK: (["tests/textbook.py"], ALL_THREADS),
     f"{TEXTBOOK}, one thread": (["tests/textbook.py"], 1),

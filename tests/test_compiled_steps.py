@@ -43,21 +43,18 @@ def train(create_net, create_optimizer, reshape_input, calc_loss, compile, num_i
     net = create_net()
     losses = []
 
-    def record(outputs, labels):
-        return calc_loss(outputs, labels)
-
     loader = common.get_loader(cut(common.get_dataset(), num_images))
     optimizer = create_optimizer(net.parameters())
     if not compile:
         for _ in range(2):
             for images, labels in loader:
-                loss = record(net(reshape_input(images)), labels)
+                loss = calc_loss(net(reshape_input(images)), labels)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 losses.append(loss.item())
     else:
-        take_steps = compiled_steps.compile_steps(net, optimizer, reshape_input, record)
+        take_steps = compiled_steps.compile_steps(net, optimizer, reshape_input, calc_loss)
         for _ in range(2):
             losses += [read_loss() for read_loss in take_steps(loader)]
     return losses, list(net.parameters())
