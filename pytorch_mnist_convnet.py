@@ -170,8 +170,9 @@ def create_parser():
 
 def main():
     device, settings = command_line.start(create_parser())
-    network = DESIGNS[settings.pop("net")].network
-    run_network(network().to(device), **settings)
+    net = DESIGNS[settings.pop("net")].network()
+    # Channels last in memory: on the CPU, a convolution then takes two thirds of the time.
+    run_network(net.to(device, memory_format=torch.channels_last), **settings)
 
 
 if __name__ == "__main__":
