@@ -6,6 +6,7 @@ import torch
 
 import common
 import model_files
+import whole_files
 from checkpoint import Checkpoint
 
 NUM_THREADS = 1  # the fastest for steps as small as these; see benchmarks/speed.py
@@ -39,7 +40,7 @@ def train_and_test(
     """
     for file in (save_model, checkpoint):
         if file is not None:
-            model_files.check_writable(file)
+            whole_files.check_writable(file)
     train_loader = common.get_train_loader(
         root=data_root, batch_size=batch_size, extend_data=extend_data
     )

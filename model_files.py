@@ -1,34 +1,10 @@
 """Trained networks on disk: written whole or not at all, and read only if they are whole."""
 
-import contextlib
-import os
 import zipfile
-from pathlib import Path
 
 import torch
 
-
-def check_writable(file):
-    """Raise OSError if `file` can't be written, before hours of training depend on it."""
-    file = _resolve(file)
-    if not file.parent.is_dir():
-        raise FileNotFoundError(f"can't save to {file}: there is no folder {file.parent}")
-    if file.exists() and not file.is_file():
-        raise OSError(f"can't save to {file}: it exists and is not a regular file")
-    temporary_file = _get_temporary_file(file)
-    try:
-        temporary_file.touch()
-        temporary_file.unlink()
-    except OSError as error:
-        raise OSError(f"can't save to {file}: {error.strerror}") from error
-
-
-def _resolve(file):
-    return Path(file).expanduser().resolve()
-
-
-def _get_temporary_file(file):
-    return file.with_name(f".{file.name}.tmp")
+import whole_files
 
 
 def save_model(model, file):
@@ -53,36 +29,13 @@ def load_network(network, file):
 
 
 def write(content, file):
-    """Write tensors and plain values to `file`: atomically, and durably."""
-    check_writable(file)
-    file = _resolve(file)
-    temporary_file = _get_temporary_file(file)
-    try:
-        with open(temporary_file, "wb") as stream:
-            torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary_file, file)
-        _sync_folder(file.parent)
-    except (OSError, RuntimeError) as error:  # torch.save may say either when the disk is full
-        raise OSError(f"can't save to {file}: {error}") from error
-    finally:
-        temporary_file.unlink(missing_ok=True)
-
-
-def _sync_folder(folder):
-    # The new name is durable when its folder is. Windows can't open a folder.
-    with contextlib.suppress(PermissionError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Write tensors and plain values to `file`: atomically, and durably. Raises OSError."""
+    whole_files.write(file, lambda stream: torch.save(content, stream))
 
 
 def read(file):
     """Return what `write` wrote. Raises OSError or ValueError, with the path."""
-    file = _resolve(file)
+    file = whole_files.resolve(file)
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
     try:
