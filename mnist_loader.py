@@ -35,17 +35,27 @@ class MNISTLoader(DataLoader):
             return self._assemble_on(device)
         return iterate_on(device, super().__iter__())
 
-    def _assemble_on(self, device):
-        # A plain DataLoader draws a seed for its worker processes at this point. Drawing one
-        # too keeps the stream of random numbers, and so the shuffling, the same.
+    def draw_order(self):
+        """Draw an epoch's order: the items' indices, int64. Iterating would draw the same."""
+        self._draw_worker_seed()
+        return self._draw_indices()
+
+    def _draw_worker_seed(self):
+        # A plain DataLoader draws a seed for its worker processes when its iterator is made.
+        # Drawing one too keeps the stream of random numbers, and so the shuffling, the same.
         torch.empty((), dtype=torch.int64).random_()
+
+    def _draw_indices(self):
+        return torch.tensor(list(self.sampler), dtype=torch.int64)
+
+    def _assemble_on(self, device):
+        self._draw_worker_seed()
         return self._assemble_batches(device)
 
     def _assemble_batches(self, device):
         block_size = self.batch_size * max(1, BLOCK_SIZE // self.batch_size)
         all_images, all_labels = self.dataset.data.to(device), self.dataset.targets.to(device)
-        order = torch.tensor(list(self.sampler), dtype=torch.int64).to(device)
-        for indices in order.split(block_size):
+        for indices in self._draw_indices().to(device).split(block_size):
             images = all_images.index_select(0, indices).div(255).unsqueeze(1)
             labels = all_labels.index_select(0, indices)
             yield from zip(

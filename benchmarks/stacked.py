@@ -1,0 +1,76 @@
+"""Does it pay to train several networks at once? Seconds for an epoch of one network.
+
+python benchmarks/stacked.py
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+
+import backprop_manual_mnist
+import common
+import stacked_training
+from pytorch_mnist import LEARNING_RATE, Net
+
+
+def time_one(num_images):
+    """Train one network alone, as `backprop_manual_mnist.py` does."""
+    loader = get_loader(num_images)
+    take_steps = backprop_manual_mnist.create_steps(Net(), LEARNING_RATE)
+    start = time.perf_counter()
+    for _ in take_steps(loader):
+        pass
+    return time.perf_counter() - start
+
+
+def time_stack(size, num_images):
+    """Train so many networks at once; return each one's share."""
+    loader = get_loader(num_images)
+    nets, random_states = [], []
+    for seed in range(size):
+        torch.manual_seed(seed)
+        nets.append(Net())
+        random_states.append(torch.get_rng_state())
+    start = time.perf_counter()
+    stacked_training.train_networks(
+        nets, random_states, loader, 1, LEARNING_RATE, after_epoch=lambda net: None
+    )
+    return (time.perf_counter() - start) / size
+
+
+def get_loader(num_images):
+    loader = common.get_train_loader()
+    loader.dataset.data = loader.dataset.data[:num_images]
+    loader.dataset.targets = loader.dataset.targets[:num_images]
+    return loader
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 5, 10, 20, 50])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=60_000)
+    settings = parser.parse_args()
+    torch.set_num_threads(1)
+
+    times = {size: [] for size in ["alone", *settings.sizes]}
+    for _ in range(settings.rounds):  # in turn, so that a busy moment hits all
+        times["alone"].append(time_one(settings.images))
+        for size in settings.sizes:
+            times[size].append(time_stack(size, settings.images))
+
+    medians = {size: statistics.median(its_times) for size, its_times in times.items()}
+    print("| networks at once | s/epoch of one | times faster than alone |")
+    print("|---|--:|--:|")
+    for size, median in medians.items():
+        print(f"| {size} | {median:.3f} | {medians['alone'] / median:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
