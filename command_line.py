@@ -29,14 +29,12 @@ def create_parser(description, *, epochs, lr, batch_size=common.BATCH_SIZE, pare
     def add(flag, help, **settings):
         parser.add_argument(flag, help=f"{help} (default: %(default)s)", **settings)
 
-    add(
-        "--epochs", "passes over the training data", type=_positive_int, default=epochs, metavar="N"
-    )
+    add("--epochs", "passes over the training data", type=positive_int, default=epochs, metavar="N")
     add("--lr", "learning rate", type=_positive_float, default=lr, metavar="RATE")
-    add("--batch-size", "images a step", type=_positive_int, default=batch_size, metavar="N")
+    add("--batch-size", "images a step", type=positive_int, default=batch_size, metavar="N")
     add("--seed", "for starting weights and shuffling", type=_seed, default="drawn", metavar="N")
-    add("--device", "auto (an accelerator, else cpu) or a name", type=_device, default="auto")
-    add("--threads", "CPU threads", type=_positive_int, default=experiment.NUM_THREADS, metavar="N")
+    add("--device", "auto (an accelerator, else cpu) or a name", type=usable_device, default="auto")
+    add("--threads", "CPU threads", type=positive_int, default=experiment.NUM_THREADS, metavar="N")
     add(
         "--data-root", "the folder of MNIST/raw", default=mnist_files.DEFAULT_ROOT, metavar="FOLDER"
     )
@@ -94,7 +92,7 @@ def run(main):
         sys.exit(f"{os.path.basename(sys.argv[0])}: error: {' '.join(str(error).split())}")
 
 
-def _positive_int(text):
+def positive_int(text):
     return _check(text, int, lambda number: 1 <= number < 2**31, "a whole number of 1 or more")
 
 
@@ -125,7 +123,7 @@ def _check(text, convert, is_valid, wanted):
     return value
 
 
-def _device(text):
+def usable_device(text):
     """Return the torch.device of this name, after a try whether it computes."""
     if text == "auto":
         has_accelerator = torch.accelerator.is_available()

@@ -39,8 +39,11 @@ def start(tmp_path):
 
     yield start
     for process in processes:
-        process.kill()
-        process.communicate()
+        process.terminate()  # a launcher then ends its workers, too
+        try:
+            process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 @pytest.fixture

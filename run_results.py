@@ -1,0 +1,65 @@
+"""The results of many runs on disk: one JSON file for each, so that none is run twice."""
+
+import json
+import math
+from pathlib import Path
+
+import whole_files
+from pytorch_mnist import OUTPUT_SIZE
+
+
+class RunResults:
+    """A folder's results of runs with these numbers of epochs and this kind of backprop.
+
+    A unit of work is a pair (variant, seed), a result the dict that `variants.train` returns
+    for it. All that a result depends on is in its file's name.
+    """
+
+    def __init__(self, folder, epochs, backprop):
+        self.folder = Path(folder).expanduser()
+        self.epochs = epochs
+        self.backprop = backprop
+
+    def create_folder(self):
+        """Create the folder, unless it is there. Raises OSError if it can't be written to."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise OSError(f"{self.folder} is a file; --results needs a folder") from None
+        whole_files.check_writable(self._get_file("article", 1))
+
+    def _get_file(self, variant, seed):
+        return self.folder / f"{variant}-{self.backprop}-{self.epochs}-epochs-seed-{seed}.json"
+
+    def read(self, units):
+        """Return the results that are there, and what is wrong with unusable files, by unit."""
+        results, complaints = {}, {}
+        for unit in units:
+            try:
+                results[unit] = self._read(*unit)
+            except FileNotFoundError:
+                pass
+            except (ValueError, KeyError, TypeError) as error:
+                complaints[unit] = f"{self._get_file(*unit)} is not a whole result ({error})"
+        return results, complaints
+
+    def _read(self, variant, seed):
+        result = json.loads(self._get_file(variant, seed).read_bytes())
+        settings = result["settings"]
+        found = result["variant"], result["seed"], settings["epochs"], settings["backprop"]
+        wanted = variant, seed, self.epochs, self.backprop
+        if found != wanted:
+            raise ValueError(f"it is of {found}, not of {wanted}")
+        accuracies = [result["accuracy"], *result["accuracy_after_epoch"]]
+        if len(accuracies) != 1 + self.epochs or len(result["error_per_digit"]) != OUTPUT_SIZE:
+            raise ValueError("accuracies or errors are missing")
+        if not all(0 <= fraction <= 1 for fraction in [*accuracies, *result["error_per_digit"]]):
+            raise ValueError("a fraction is not between 0 and 1")
+        if not math.isfinite(result["seconds"]):
+            raise ValueError("seconds are not finite")
+        return result
+
+    def write(self, result):
+        """Write a result to its file, atomically and durably. Raises OSError."""
+        file = self._get_file(result["variant"], result["seed"])
+        whole_files.write_text(file, json.dumps(result, indent=1))
