@@ -4,9 +4,9 @@ Trains the variants of `variants.py` from many starting points and reports how t
 accuracies are distributed:
 
     python reproduce.py --seeds 20
-    torchrun --nproc-per-node 2 reproduce.py --seeds 20
+    torchrun --standalone --nproc-per-node 2 reproduce.py --seeds 20
 
-The second command shares the work out among two processes; several machines work alike.
+The second command shares the work out among two processes; so can several machines.
 What is finished is never run again, whatever happens on the way.
 """
 
@@ -138,7 +138,8 @@ def create_tasks(units, at_once):
 
 def main():
     settings = create_parser().parse_args()
-    units = [(variant, seed) for variant in settings.variants for seed in settings.seeds]
+    names = dict.fromkeys(settings.variants)  # each once
+    units = [(name, seed) for name in names for seed in settings.seeds]
     files = RunResults(settings.results, settings.epochs, settings.backprop)
     files.create_folder()
     train = functools.partial(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import tempfile
 from pathlib import Path
 
 import whole_files
@@ -24,9 +25,14 @@ class RunResults:
         """Create the folder, unless it is there. Raises OSError if it can't be written to."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise OSError(f"{self.folder} is a file; --results needs a folder") from None
-        whole_files.check_writable(self._get_file("article", 1))
+            # A file without a name, as other processes may be at work in the folder.
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise OSError(
+                f"can't keep results in {self.folder} ({error.strerror}); "
+                "--results needs a folder that can be written to"
+            ) from error
 
     def _get_file(self, variant, seed):
         return self.folder / f"{variant}-{self.backprop}-{self.epochs}-epochs-seed-{seed}.json"

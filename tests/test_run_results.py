@@ -64,7 +64,8 @@ def test_an_unusable_file_is_named_and_not_taken(files, content, reason):
     assert re.search(reason, complaint)
 
 
-def test_a_folder_that_can_t_be_is_refused(tmp_path):
+@pytest.mark.parametrize("folder", ["file", "file/folder", "/proc/folder", "x" * 256])
+def test_a_folder_that_can_t_be_written_to_is_refused(tmp_path, folder):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="--results needs a folder"):
-        RunResults(tmp_path / "file", 1, "manual").create_folder()
+        RunResults(tmp_path / folder, 1, "manual").create_folder()
