@@ -83,6 +83,7 @@ def run(main):
     """
     try:
         main()
+        sys.stdout.flush()  # here, what goes wrong with it is still told in one line
     except BrokenPipeError:
         # Whoever read our stdout (`head`, say) has left. Python's own last flush at exit
         # would fail again, and say so, unless it goes nowhere.

@@ -22,9 +22,11 @@ import operator
 import sys
 import time
 
+import torch
 from tqdm import tqdm
 
 import command_line
+import common
 import mnist_files
 import ranks
 import variants
@@ -32,6 +34,7 @@ from run_results import RunResults
 
 SEEDS_AT_ONCE_ON_CPU = 5  # more would save little, and lose more if the process is killed
 SEEDS_AT_ONCE_ON_GPU = 100
+MAX_SEED = 999_999
 
 
 def create_parser():
@@ -43,7 +46,9 @@ def create_parser():
     def add(flag, help, **settings):
         parser.add_argument(flag, help=f"{help} (default: %(default)s)", **settings)
 
-    add("--seeds", "so many, from 1 on, or a range", type=seeds, default="20", metavar="N|A-B")
+    add(
+        "--seeds", "so many, from 1 on, or a range", type=parse_seeds, default="20", metavar="N|A-B"
+    )
     add(
         "--variants",
         "which ones, of " + ", ".join(variants.VARIANTS),
@@ -73,38 +78,44 @@ def create_parser():
     return parser
 
 
-def seeds(text):
+def parse_seeds(text):
     """Convert "20" to the seeds 1 to 20, "5-8" to 5 to 8, for argparse."""
     first, dash, last = text.rpartition("-")
     try:
         seeds = range(int(first) if dash else 1, int(last) + 1)
     except ValueError:
         seeds = ()
-    if not seeds or seeds[0] < 0 or seeds[-1] > command_line.MAX_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of seeds nor a range A-B")
+    if not seeds or seeds[0] < 0 or seeds[-1] > MAX_SEED:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a number of seeds nor a range A-B, of 0 to {MAX_SEED}"
+        )
     return seeds
 
 
 def run_share(units, files, train, at_once, rank, size, store):
-    """Run this rank's share of the units (variant, seed), and wait for the others' results.
+    """Run this rank's share of the units (variant, seed); wait until all ranks have run theirs.
 
     What has a result in the folder of `files`, or in the `store` that the `size` ranks share,
     isn't run again. `train(variant, seeds)` returns the results of up to `at_once` seeds, which
-    go to both at once. So rank 0 has all results in the end, though the ranks may be on
-    machines that share no disk; it returns them, in the order of the units.
+    go to both at once. So rank 0 can have all results in its folder in the end, though the
+    ranks may be on machines that share no disk; it returns them, in the order of the units.
     """
-
-    def publish(result):
-        store.set(str((result["variant"], result["seed"])), json.dumps(result))
 
     def is_finished(unit):
         return store.check([str(unit)])
 
     results, complaints = files.read(units)
-    for result in results.values():
-        publish(result)
+    for unit, result in results.items():
+        store.set(str(unit), json.dumps(result))
+    awaited = [unit for unit in units if unit not in results]
 
     with tqdm(total=len(units), initial=len(results), unit="run", disable=rank > 0) as progress:
+
+        def show_progress():
+            finished = list(filter(is_finished, awaited))
+            awaited[:] = [unit for unit in awaited if unit not in finished]
+            progress.update(len(finished))
+
         for variant, seeds in create_tasks(units, at_once)[rank::size]:
             missing = [seed for seed in seeds if not is_finished((variant, seed))]
             for seed in missing:
@@ -112,19 +123,27 @@ def run_share(units, files, train, at_once, rank, size, store):
                     progress.write(f"{complaints[variant, seed]}; running it again", sys.stderr)
             for result in train(variant, missing) if missing else ():
                 files.write(result)
-                publish(result)
-            progress.update(sum(map(is_finished, units)) - progress.n)
-        while not store.check(list(map(str, units))):  # if another rank dies, so will this one
-            time.sleep(0.1)
-            progress.update(sum(map(is_finished, units)) - progress.n)
+                store.set(str((variant, result["seed"])), json.dumps(result))
+            if rank == 0:
+                show_progress()
 
-    if rank > 0:
-        return None
+        # All stay until all is finished: the store may be on any rank's machine. If a rank
+        # dies, the launcher ends the wait.
+        if rank > 0:
+            while not store.check(["all"]):
+                time.sleep(0.5)
+            return None
+        while awaited:
+            time.sleep(0.5)
+            show_progress()
+        store.set("all", "")
+
+    here, _ = files.read(units)
     for unit in units:
-        if unit not in results:
-            results[unit] = json.loads(store.get(str(unit)))
-            files.write(results[unit])
-    return [results[unit] for unit in units]
+        if unit not in here:
+            here[unit] = json.loads(store.get(str(unit)))
+            files.write(here[unit])
+    return [here[unit] for unit in units]
 
 
 def create_tasks(units, at_once):
@@ -138,10 +157,21 @@ def create_tasks(units, at_once):
 
 def main():
     settings = create_parser().parse_args()
-    names = dict.fromkeys(settings.variants)  # each once
+    names = list(dict.fromkeys(settings.variants))  # each once
     units = [(name, seed) for name in names for seed in settings.seeds]
+    common.get_dataset(settings.data_root)  # says at once if it isn't there
     files = RunResults(settings.results, settings.epochs, settings.backprop)
     files.create_folder()
+    rank, size, store = ranks.join()
+    if rank == 0:
+        files.lock()
+        print(
+            f"{len(units)} runs, of {', '.join(names)} with {len(settings.seeds)} seed(s) each; "
+            f"epochs {settings.epochs}, backprop {settings.backprop}, device {settings.device}, "
+            f"{size} process(es), torch {torch.__version__}",
+            file=sys.stderr,
+        )
+
     train = functools.partial(
         variants.train,
         epochs=settings.epochs,
@@ -153,17 +183,23 @@ def main():
     at_once = SEEDS_AT_ONCE_ON_CPU if on_cpu else SEEDS_AT_ONCE_ON_GPU
     if settings.backprop == "autograd":
         at_once = 1
-    rank, size, store = ranks.join()
     at_once = min(at_once, math.ceil(len(units) / size))  # so that there is work for each
     results = run_share(units, files, train, at_once, rank, size, store)
     if rank == 0:
-        import reproduction_pictures
-        import reproduction_report
+        report(results, files.folder)
 
-        runs = reproduction_report.tabulate_runs(results)
-        reproduction_report.write(runs, files.folder)
-        reproduction_pictures.write(results, runs, files.folder)
-        print(f"tables and pictures are in {files.folder}", file=sys.stderr)
+
+def report(results, folder):
+    """Write tables and pictures of the results to the folder, and print the summary."""
+    import reproduction_pictures
+    import reproduction_report
+
+    runs = reproduction_report.tabulate_runs(results)
+    summary = reproduction_report.summarise(runs)
+    reproduction_report.write(runs, summary, folder)
+    reproduction_pictures.write(results, runs, folder)
+    print(f"tables and pictures are in {folder}", file=sys.stderr)
+    print(summary.to_string(index=False, float_format="%.2f"))
 
 
 if __name__ == "__main__":

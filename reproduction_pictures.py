@@ -58,12 +58,16 @@ def draw_epochs(results):
     for result in results:
         accuracies = 100 * np.array(result["accuracy_after_epoch"])
         panels[names.index(result["variant"])].plot(
-            range(1, len(accuracies) + 1), accuracies, color=COLOURS[result["variant"]], lw=0.8
+            range(1, len(accuracies) + 1),
+            accuracies,
+            color=COLOURS[result["variant"]],
+            lw=0.8,
+            marker="." if len(accuracies) == 1 else None,  # a line needs two
         )
     for name, axes in zip(names, panels, strict=True):
         axes.set_title(name)
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel(ACCURACY)
     return figure

@@ -16,6 +16,7 @@ def tabulate_runs(results):
         {
             "variant": result["variant"],
             "seed": result["seed"],
+            "epochs": len(result["accuracy_after_epoch"]),
             "accuracy": result["accuracy"],
             "best_accuracy": max(result["accuracy_after_epoch"]),
             **{f"error_{digit}": error for digit, error in enumerate(result["error_per_digit"])},
@@ -46,6 +47,7 @@ def _summarise_variant(variant, runs):
     return {
         "variant": variant,
         "n": len(runs),
+        "epochs": runs["epochs"].max(),
         "mean %": accuracy.mean(),
         "std": accuracy.std(),
         "min %": accuracy.min(),
@@ -84,10 +86,8 @@ def bootstrap_mean(values, resamples=10_000):
     return np.percentile(values[indices].mean(axis=1), [2.5, 97.5])
 
 
-def write(runs, folder):
-    """Print the summary of the runs; write it as Markdown and CSV, and the runs as CSV."""
-    summary = summarise(runs)
-    print(summary.to_string(index=False, float_format="%.2f"))
+def write(runs, summary, folder):
+    """Write the summary as Markdown and CSV, and the runs as CSV. Raises OSError."""
     for name, text in {
         "summary.md": summary.to_markdown(index=False, floatfmt=".2f") + "\n",
         "summary.csv": summary.to_csv(index=False, float_format="%.4f"),

@@ -1,10 +1,12 @@
 """The results of many runs on disk: one JSON file for each, so that none is run twice."""
 
 import json
-import math
 import tempfile
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+import variants
 import whole_files
 from pytorch_mnist import OUTPUT_SIZE
 
@@ -13,7 +15,7 @@ class RunResults:
     """A folder's results of runs with these numbers of epochs and this kind of backprop.
 
     A unit of work is a pair (variant, seed), a result the dict that `variants.train` returns
-    for it. All that a result depends on is in its file's name.
+    for it. Other settings make other files, so that studies can share a folder.
     """
 
     def __init__(self, folder, epochs, backprop):
@@ -34,6 +36,17 @@ class RunResults:
                 "--results needs a folder that can be written to"
             ) from error
 
+    def lock(self):
+        """Keep other studies off the folder, until this process ends. Raises OSError."""
+        self._lock = FileLock(self.folder / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise OSError(
+                f"another reproduce.py is at work in {self.folder}; wait for it, or give "
+                "another --results"
+            ) from None
+
     def _get_file(self, variant, seed):
         return self.folder / f"{variant}-{self.backprop}-{self.epochs}-epochs-seed-{seed}.json"
 
@@ -45,24 +58,26 @@ class RunResults:
                 results[unit] = self._read(*unit)
             except FileNotFoundError:
                 pass
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 complaints[unit] = f"{self._get_file(*unit)} is not a whole result ({error})"
         return results, complaints
 
     def _read(self, variant, seed):
         result = json.loads(self._get_file(variant, seed).read_bytes())
-        settings = result["settings"]
-        found = result["variant"], result["seed"], settings["epochs"], settings["backprop"]
-        wanted = variant, seed, self.epochs, self.backprop
+        found = {"variant": result["variant"], "seed": result["seed"], **result["settings"]}
+        wanted = {"variant": variant, "seed": seed}
+        wanted |= variants.get_settings(variant, self.epochs, self.backprop)
         if found != wanted:
             raise ValueError(f"it is of {found}, not of {wanted}")
-        accuracies = [result["accuracy"], *result["accuracy_after_epoch"]]
-        if len(accuracies) != 1 + self.epochs or len(result["error_per_digit"]) != OUTPUT_SIZE:
+        accuracies, errors = result["accuracy_after_epoch"], result["error_per_digit"]
+        if len(accuracies) != self.epochs or len(errors) != OUTPUT_SIZE:
             raise ValueError("accuracies or errors are missing")
-        if not all(0 <= fraction <= 1 for fraction in [*accuracies, *result["error_per_digit"]]):
+        if not all(0 <= fraction <= 1 for fraction in accuracies + errors):
             raise ValueError("a fraction is not between 0 and 1")
-        if not math.isfinite(result["seconds"]):
-            raise ValueError("seconds are not finite")
+        if accuracies[-1] != result["accuracy"]:
+            raise ValueError("the accuracy is not that after the last epoch")
+        if not 0 <= result["seconds"] < 1e9:
+            raise ValueError("the seconds are not a duration")
         return result
 
     def write(self, result):

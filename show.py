@@ -10,7 +10,7 @@ import interruptible  # noqa: F401 (before the imports that take long)
 import matplotlib
 import numpy as np
 import torch
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 import command_line
 import common
@@ -18,23 +18,23 @@ import mnist_files
 import whole_files
 from pytorch_mnist import OUTPUT_SIZE, Net, create_input_reshaper
 
+FIGURE = {"figsize": (24, 10), "layout": "constrained"}  # inches
+BACKENDS_WITHOUT_WINDOWS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 COLUMNS = 10  # of the pictures that are made of small ones
 MAX_MISTAKES = 100  # a good network makes about 200
 CAPTION_HEIGHT = 9  # in pixels of the images, which have 28
 
 
-def draw(net, test_set):
-    """Return a figure of what a `pytorch_mnist.Net` does on the items of an MNIST data set."""
+def draw(figure, net, test_set):
+    """Draw on a figure what a `pytorch_mnist.Net` does on the items of an MNIST data set."""
     images, labels = test_set.data, test_set.targets
     with torch.no_grad():
         values, answers = net(create_input_reshaper()(images.div(255))).max(dim=1)
 
-    figure = plt.figure(figsize=(21, 8), layout="constrained")
     mistakes, confusion, neurons = figure.subplots(1, 3)
     draw_mistakes(mistakes, images, labels, answers, values)
     draw_confusion(confusion, labels, answers)
     draw_hidden_neurons(neurons, net)
-    return figure
 
 
 def draw_mistakes(axes, images, labels, answers, values):
@@ -59,7 +59,7 @@ def draw_mistakes(axes, images, labels, answers, values):
             (row + 1) * (30 + CAPTION_HEIGHT) - 2,
             f"{labels[index]} > {answers[index]}  {values[index]:.2f}",
             color="white",
-            fontsize=7,
+            fontsize=8,
             ha="center",
             va="bottom",
         )
@@ -118,17 +118,25 @@ def main():
         help="the folder of MNIST/raw (default: %(default)s)",
     )
     settings = parser.parse_args()
-    if settings.out is not None:
-        matplotlib.use("agg")  # needs no display
-        whole_files.check_writable(settings.out)
-    elif matplotlib.get_backend().lower() == "agg":
-        raise RuntimeError("there is no display to open a window on; --out FILE writes a PNG")
-    net = common.load_network(Net(), settings.model)
-    figure = draw(net, common.get_dataset(settings.data_root, train=False))
-    if settings.out is not None:
-        whole_files.write(settings.out, lambda stream: figure.savefig(stream, format="png"))
+    if settings.out is None:
+        from matplotlib import pyplot
+
+        if matplotlib.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
+            raise RuntimeError("there is no display to open a window on; --out FILE writes a PNG")
+        figure = pyplot.figure(**FIGURE)
     else:
-        plt.show()
+        # A PNG only, lest a slip of the hand replace the model.
+        if not settings.out.lower().endswith(".png"):
+            raise ValueError(f"--out writes a PNG; {settings.out} doesn't end in .png")
+        whole_files.check_writable(settings.out)
+        figure = Figure(**FIGURE)
+
+    net = common.load_network(Net(), settings.model)
+    draw(figure, net, common.get_dataset(settings.data_root, train=False))
+    if settings.out is None:
+        pyplot.show()
+    else:
+        whole_files.write(settings.out, lambda stream: figure.savefig(stream, format="png"))
 
 
 if __name__ == "__main__":

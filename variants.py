@@ -94,6 +94,17 @@ def create_cost(variant):
     return create_loss_function(half_squared_error if variant.book_cost else nn.MSELoss())
 
 
+def get_settings(name, epochs, backprop):
+    """Return all that decides how a variant's run ends, but its seed: a dict of plain values."""
+    return {
+        **VARIANTS[name]._asdict(),
+        "epochs": epochs,
+        "backprop": backprop,
+        "lr": LEARNING_RATE,
+        "batch_size": common.BATCH_SIZE,
+    }
+
+
 def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root="./data"):
     """Train the variant of this name once for each of the seeds; return the results, dicts.
 
@@ -131,15 +142,9 @@ def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root="./
             "accuracy": (num_all - int(missed[net][-1].sum())) / num_all,
             "error_per_digit": (missed[net][-1].double() / num_images).tolist(),
             "accuracy_after_epoch": [(num_all - int(m.sum())) / num_all for m in missed[net]],
-            "settings": {
-                **variant._asdict(),
-                "epochs": epochs,
-                "backprop": backprop,
-                "lr": LEARNING_RATE,
-                "batch_size": common.BATCH_SIZE,
+            "settings": get_settings(name, epochs, backprop),
+            "machine": {
                 "device": str(device),
-            },
-            "versions": {
                 "torch": torch.__version__,
                 "numpy": np.__version__,
                 "python": platform.python_version(),

@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+import variants
 from run_results import RunResults
 
 RESULT = {
@@ -11,8 +12,8 @@ RESULT = {
     "accuracy": 0.9,
     "error_per_digit": [0.1] * 10,
     "accuracy_after_epoch": [0.8, 0.9],
-    "settings": {"epochs": 2, "backprop": "manual"},
-    "versions": {"torch": "2"},
+    "settings": variants.get_settings("book", epochs=2, backprop="manual"),
+    "machine": {"torch": "2"},
     "seconds": 12.5,
 }
 
@@ -46,10 +47,16 @@ def test_results_of_other_settings_are_others(files):
         ("[1]", "is not a whole result"),
         ("null", "is not a whole result"),
         ("\xff\xfe", "is not a whole result"),
-        (json.dumps({**RESULT, "seed": 5}), "it is of .*5, 2, 'manual'.*, not of .*4, 2"),
-        (json.dumps({**RESULT, "accuracy": 97.4}), "not between 0 and 1"),
-        (json.dumps({**RESULT, "accuracy": float("nan")}), "not between 0 and 1"),
-        (json.dumps({**RESULT, "accuracy": "high"}), "is not a whole result"),
+        (json.dumps({**RESULT, "seed": 5}), "it is of .*'seed': 5.*, not of .*'seed': 4"),
+        (json.dumps({**RESULT, "settings": {**RESULT["settings"], "lr": 9.0}}), "'lr': 9.0"),
+        (json.dumps({**RESULT, "settings": {}}), "not of .*'lr': 3.0"),
+        (json.dumps({**RESULT, "accuracy": 0.8}), "not that after the last epoch"),
+        (json.dumps({**RESULT, "accuracy_after_epoch": [0.8, 97.4]}), "not between 0 and 1"),
+        (json.dumps({**RESULT, "error_per_digit": [float("nan")] * 10}), "not between 0 and 1"),
+        (json.dumps({**RESULT, "error_per_digit": ["high"] * 10}), "is not a whole result"),
+        (json.dumps({**RESULT, "seconds": -5}), "not a duration"),
+        (json.dumps(RESULT).replace("12.5", "1" * 401), "not a duration"),
+        ("[" * 200_000, "is not a whole result"),
         (json.dumps({**RESULT, "accuracy_after_epoch": [0.9]}), "missing"),
         (json.dumps({name: RESULT[name] for name in RESULT if name != "seconds"}), "seconds"),
     ],
@@ -69,3 +76,9 @@ def test_a_folder_that_can_t_be_written_to_is_refused(tmp_path, folder):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="--results needs a folder"):
         RunResults(tmp_path / folder, 1, "manual").create_folder()
+
+
+def test_two_studies_in_one_folder_are_refused(files):
+    files.lock()
+    with pytest.raises(OSError, match=r"another reproduce\.py is at work in"):
+        RunResults(files.folder, epochs=3, backprop="manual").lock()

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import PROJECT, cut
+from matplotlib.figure import Figure
 from PIL import Image
 
 import command_line
@@ -27,7 +28,9 @@ class AlwaysThree(Net):
 def axes():
     """The three parts of the picture of a network that takes every digit for a 3."""
     torch.manual_seed(1)
-    return show.draw(AlwaysThree(), cut(common.get_dataset(train=False), 200)).axes
+    figure = Figure(**show.FIGURE)
+    show.draw(figure, AlwaysThree(), cut(common.get_dataset(train=False), 200))
+    return figure.axes
 
 
 def test_the_surest_mistakes_come_first(axes):
@@ -73,7 +76,7 @@ def test_a_saved_network_is_drawn_as_a_png(run, tmp_path):
     result = run(SCRIPT, "model.pt", "--out", "picture.png")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     with Image.open(tmp_path / "picture.png") as image:
-        assert (image.format, image.size) == ("PNG", (2100, 800))
+        assert (image.format, image.size) == ("PNG", (2400, 1000))
 
 
 @pytest.mark.parametrize(
@@ -82,6 +85,7 @@ def test_a_saved_network_is_drawn_as_a_png(run, tmp_path):
         (["missing.pt", "--out", "x.png"], "there is no file"),
         (["model.pt", "--out", "no/folder/x.png"], "there is no folder"),
         (["model.pt"], "there is no display"),
+        (["model.pt", "--out", "model.pt"], "doesn't end in .png"),
         (["other.pt", "--out", "x.png"], "another network than Net"),
     ],
 )

@@ -163,6 +163,6 @@ def test_results_fit_together():
         assert result["accuracy_after_epoch"][-1] == result["accuracy"]
         assert len(result["accuracy_after_epoch"]) == 2
         assert result["settings"]["book_cost"] is True
-        assert result["versions"]["torch"] == torch.__version__
+        assert result["machine"]["torch"] == torch.__version__
         assert result["seconds"] > 0
     assert results[0]["accuracy_after_epoch"] != results[1]["accuracy_after_epoch"]
