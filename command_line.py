@@ -1,6 +1,7 @@
 """The training scripts' talk with the terminal: flags, device, seed, one-line errors."""
 
 import argparse
+import functools
 import math
 import os
 import secrets
@@ -26,18 +27,14 @@ def create_parser(description, *, epochs, lr, batch_size=common.BATCH_SIZE, pare
     """Return an ArgumentParser with the flags of every training script and these defaults."""
     parser = OneLineParser(description=description, allow_abbrev=False, parents=parents)
 
-    def add(flag, help, **settings):
-        parser.add_argument(flag, help=f"{help} (default: %(default)s)", **settings)
-
+    add = functools.partial(add_flag, parser)
     add("--epochs", "passes over the training data", type=positive_int, default=epochs, metavar="N")
     add("--lr", "learning rate", type=_positive_float, default=lr, metavar="RATE")
     add("--batch-size", "images a step", type=positive_int, default=batch_size, metavar="N")
     add("--seed", "for starting weights and shuffling", type=_seed, default="drawn", metavar="N")
     add("--device", "auto (an accelerator, else cpu) or a name", type=usable_device, default="auto")
     add("--threads", "CPU threads", type=positive_int, default=experiment.NUM_THREADS, metavar="N")
-    add(
-        "--data-root", "the folder of MNIST/raw", default=mnist_files.DEFAULT_ROOT, metavar="FOLDER"
-    )
+    add_data_root_flag(parser)
     parser.add_argument(
         "--save-model", metavar="FILE", help="write the trained state_dict here (default: nowhere)"
     )
@@ -50,6 +47,17 @@ def create_parser(description, *, epochs, lr, batch_size=common.BATCH_SIZE, pare
         "--test-each-epoch", action="store_true", help="test after each epoch, too (default: no)"
     )
     return parser
+
+
+def add_flag(parser, flag, help, **settings):
+    """Add a flag whose help ends with its default."""
+    parser.add_argument(flag, help=f"{help} (default: %(default)s)", **settings)
+
+
+def add_data_root_flag(parser):
+    """Add `--data-root`, for a script that reads MNIST."""
+    root = mnist_files.DEFAULT_ROOT
+    add_flag(parser, "--data-root", "the folder of MNIST/raw", default=root, metavar="FOLDER")
 
 
 def add_compile_flag(parser):

@@ -52,6 +52,13 @@ def extend_by_shifts(dataset):
     return dataset
 
 
+def keep_first(dataset, num_images):
+    """Cut an MNIST data set down to its first images; return the data set."""
+    dataset.data = dataset.data[:num_images]
+    dataset.targets = dataset.targets[:num_images]
+    return dataset
+
+
 def get_loader(dataset, batch_size=BATCH_SIZE, shuffle=True):
     """Return a DataLoader over any map-style data set; it shuffles anew for every epoch.
 

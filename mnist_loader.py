@@ -5,9 +5,14 @@ from torch.utils.data import DataLoader
 
 from matched_torchvision import datasets, transforms
 
-# Batches are cut from blocks of so many images: enough that indexing costs little for each
-# batch, few enough that a block stays in the processor's cache.
-BLOCK_SIZE = 100
+
+def get_block_size(batch_size):
+    """Return how many images, whole batches of them, are cut from a data set at once.
+
+    About 100: enough that indexing costs little for each batch, few enough that they stay
+    in the processor's cache.
+    """
+    return batch_size * max(1, 100 // batch_size)
 
 
 class MNISTLoader(DataLoader):
@@ -53,9 +58,9 @@ class MNISTLoader(DataLoader):
         return self._assemble_batches(device)
 
     def _assemble_batches(self, device):
-        block_size = self.batch_size * max(1, BLOCK_SIZE // self.batch_size)
         all_images, all_labels = self.dataset.data.to(device), self.dataset.targets.to(device)
-        for indices in self._draw_indices().to(device).split(block_size):
+        order = self._draw_indices().to(device)
+        for indices in order.split(get_block_size(self.batch_size)):
             images = all_images.index_select(0, indices).div(255).unsqueeze(1)
             labels = all_labels.index_select(0, indices)
             yield from zip(

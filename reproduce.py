@@ -26,7 +26,6 @@ import torch
 from tqdm import tqdm
 
 import command_line
-import common
 import mnist_files
 import ranks
 import variants
@@ -42,10 +41,7 @@ def create_parser():
         description="Train the network of the article and the book from many seeds, and report.",
         allow_abbrev=False,
     )
-
-    def add(flag, help, **settings):
-        parser.add_argument(flag, help=f"{help} (default: %(default)s)", **settings)
-
+    add = functools.partial(command_line.add_flag, parser)
     add(
         "--seeds", "so many, from 1 on, or a range", type=parse_seeds, default="20", metavar="N|A-B"
     )
@@ -72,9 +68,7 @@ def create_parser():
     )
     add("--results", "where results are kept", default="reproduction", metavar="FOLDER")
     add("--device", "auto or a name", type=command_line.usable_device, default="auto")
-    add(
-        "--data-root", "the folder of MNIST/raw", default=mnist_files.DEFAULT_ROOT, metavar="FOLDER"
-    )
+    command_line.add_data_root_flag(parser)
     return parser
 
 
@@ -112,9 +106,8 @@ def run_share(units, files, train, at_once, rank, size, store):
     with tqdm(total=len(units), initial=len(results), unit="run", disable=rank > 0) as progress:
 
         def show_progress():
-            finished = list(filter(is_finished, awaited))
-            awaited[:] = [unit for unit in awaited if unit not in finished]
-            progress.update(len(finished))
+            awaited[:] = itertools.filterfalse(is_finished, awaited)
+            progress.update(len(units) - len(awaited) - progress.n)
 
         for variant, seeds in create_tasks(units, at_once)[rank::size]:
             missing = [seed for seed in seeds if not is_finished((variant, seed))]
@@ -159,7 +152,7 @@ def main():
     settings = create_parser().parse_args()
     names = list(dict.fromkeys(settings.variants))  # each once
     units = [(name, seed) for name in names for seed in settings.seeds]
-    common.get_dataset(settings.data_root)  # says at once if it isn't there
+    mnist_files.ensure_intact(mnist_files.find_root(settings.data_root))  # or says so at once
     files = RunResults(settings.results, settings.epochs, settings.backprop)
     files.create_folder()
     rank, size, store = ranks.join()

@@ -1,7 +1,6 @@
 """Show what a trained network does: its mistakes, what it confuses, what its neurons look for.
 
-python pytorch_mnist.py --save-model model.pt
-python show.py model.pt
+The network is one that `pytorch_mnist.py --save-model FILE` has saved: `show.py FILE` shows it.
 """
 
 import interruptible  # noqa: F401 (before the imports that take long)
@@ -14,7 +13,6 @@ from matplotlib.figure import Figure
 
 import command_line
 import common
-import mnist_files
 import whole_files
 from pytorch_mnist import OUTPUT_SIZE, Net, create_input_reshaper
 
@@ -111,12 +109,7 @@ def main():
     )
     parser.add_argument("model", metavar="MODEL", help="a file that --save-model wrote")
     parser.add_argument("--out", metavar="FILE", help="write a PNG here (default: open a window)")
-    parser.add_argument(
-        "--data-root",
-        default=mnist_files.DEFAULT_ROOT,
-        metavar="FOLDER",
-        help="the folder of MNIST/raw (default: %(default)s)",
-    )
+    command_line.add_data_root_flag(parser)
     settings = parser.parse_args()
     if settings.out is None:
         from matplotlib import pyplot

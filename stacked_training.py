@@ -11,8 +11,21 @@ import torch
 
 import common
 from backprop_manual_mnist import sigmoid_prime
-from mnist_loader import BLOCK_SIZE
+from mnist_loader import get_block_size
 from pytorch_mnist import INPUT_SIZE, OUTPUT_SIZE
+
+
+def create_networks(create_network, seeds):
+    """Return for each seed a network, and the random generator's state that this left: two lists.
+
+    `create_network()` returns a network that it draws from the random generator.
+    """
+    nets, random_states = [], []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        nets.append(create_network())
+        random_states.append(torch.get_rng_state())
+    return nets, random_states
 
 
 def train_networks(nets, random_states, train_loader, epochs, lr, after_epoch):
@@ -24,6 +37,7 @@ def train_networks(nets, random_states, train_loader, epochs, lr, after_epoch):
     device = common.get_device(nets[0])
     images, labels = train_loader.dataset.data.to(device), train_loader.dataset.targets.to(device)
     take_steps = create_steps(nets, lr)
+    random_states = list(random_states)  # the caller's stay
     for _ in range(epochs):
         orders = []
         for index, random_state in enumerate(random_states):
@@ -43,8 +57,7 @@ def iterate_batches(images, labels, orders, batch_size):
     [S, N, 784] and one-hot expected outputs [S, N, 10], float32.
     """
     num_networks = len(orders)
-    block_size = batch_size * max(1, BLOCK_SIZE // batch_size)
-    for indices in orders.split(block_size, dim=1):
+    for indices in orders.split(get_block_size(batch_size), dim=1):
         indices = indices.flatten()
         a_l0 = images.index_select(0, indices).div(255).view(num_networks, -1, INPUT_SIZE)
         y = common.expand_expected_output(labels.index_select(0, indices), OUTPUT_SIZE)

@@ -79,8 +79,7 @@ def get_train_loader(variant, data_root="./data"):
     """Return the shuffled training batches, of the first 50,000 images if they are the book's."""
     loader = common.get_train_loader(root=data_root)
     if variant.book_data:
-        loader.dataset.data = loader.dataset.data[:BOOK_TRAINING_SIZE]
-        loader.dataset.targets = loader.dataset.targets[:BOOK_TRAINING_SIZE]
+        common.keep_first(loader.dataset, BOOK_TRAINING_SIZE)
     return loader
 
 
@@ -119,15 +118,15 @@ def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root="./
     test_set = common.get_dataset(data_root, train=False)
 
     start = time.monotonic()
-    nets, random_states = [], []
-    for seed in seeds:
-        torch.manual_seed(seed)
-        nets.append(create_network(variant).to(device))
-        random_states.append(torch.get_rng_state())
+    nets, random_states = stacked_training.create_networks(
+        lambda: create_network(variant).to(device), seeds
+    )
+    test_inputs = create_input_reshaper()(test_set.data.to(device).div(255))
+    test_labels = test_set.targets.to(device)
     missed = {net: [] for net in nets}  # of each digit, after each epoch
 
     def after_epoch(net):
-        missed[net].append(count_missed(net, test_set))
+        missed[net].append(count_missed(net, test_inputs, test_labels))
 
     with experiment.use_threads(1):
         train_networks(variant, nets, random_states, train_loader, epochs, after_epoch)
@@ -135,13 +134,17 @@ def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root="./
 
     num_images = torch.bincount(test_set.targets)  # of each digit
     num_all = len(test_set)
+    accuracies = {
+        net: [(num_all - int(its_missed.sum())) / num_all for its_missed in missed[net]]
+        for net in nets
+    }
     return [
         {
             "variant": name,
             "seed": seed,
-            "accuracy": (num_all - int(missed[net][-1].sum())) / num_all,
+            "accuracy": accuracies[net][-1],
             "error_per_digit": (missed[net][-1].double() / num_images).tolist(),
-            "accuracy_after_epoch": [(num_all - int(m.sum())) / num_all for m in missed[net]],
+            "accuracy_after_epoch": accuracies[net],
             "settings": get_settings(name, epochs, backprop),
             "machine": {
                 "device": str(device),
@@ -176,10 +179,11 @@ def _train_by_autograd(variant, nets, random_states, train_loader, epochs, after
             )
 
 
-def count_missed(net, dataset):
-    """Count the images of each digit that the network takes for another: int64 [10]."""
-    device = common.get_device(net)
-    images, labels = dataset.data.to(device), dataset.targets.to(device)
-    with torch.no_grad():
-        answers = net(create_input_reshaper()(images.div(255))).argmax(dim=1)
+@torch.no_grad()
+def count_missed(net, inputs, labels):
+    """Count the images of each digit that the network takes for another: int64 [10].
+
+    `inputs` are float32 [N, 784], `labels` int64 [N], on the network's device.
+    """
+    answers = net(inputs).argmax(dim=1)
     return torch.bincount(labels[answers != labels], minlength=OUTPUT_SIZE).cpu()

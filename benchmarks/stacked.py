@@ -1,7 +1,4 @@
-"""Does it pay to train several networks at once? Seconds for an epoch of one network.
-
-python benchmarks/stacked.py
-"""
+"""Does it pay to train several networks at once? Seconds for an epoch of one network."""
 
 import argparse
 import statistics
@@ -32,11 +29,7 @@ def time_one(num_images):
 def time_stack(size, num_images):
     """Train so many networks at once; return each one's share."""
     loader = get_loader(num_images)
-    nets, random_states = [], []
-    for seed in range(size):
-        torch.manual_seed(seed)
-        nets.append(Net())
-        random_states.append(torch.get_rng_state())
+    nets, random_states = stacked_training.create_networks(Net, range(size))
     start = time.perf_counter()
     stacked_training.train_networks(
         nets, random_states, loader, 1, LEARNING_RATE, after_epoch=lambda net: None
@@ -45,14 +38,11 @@ def time_stack(size, num_images):
 
 
 def get_loader(num_images):
-    loader = common.get_train_loader()
-    loader.dataset.data = loader.dataset.data[:num_images]
-    loader.dataset.targets = loader.dataset.targets[:num_images]
-    return loader
+    return common.get_loader(common.keep_first(common.get_dataset(), num_images))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 5, 10, 20, 50])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=60_000)

@@ -1,7 +1,9 @@
 """What the tests share: the project's folder, its scripts as processes, data and batches."""
 
+import contextlib
 import itertools
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -85,11 +87,15 @@ def packed_root(tmp_path):
     return root
 
 
-def cut(dataset, num_images):
-    """Return the data set, cut down to its first images."""
-    dataset.data = dataset.data[:num_images]
-    dataset.targets = dataset.targets[:num_images]
-    return dataset
+@contextlib.contextmanager
+def full_disk(num_bytes):
+    """Let no file grow beyond so many bytes within a `with` block, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def assert_same_batches(batches, expected_batches):

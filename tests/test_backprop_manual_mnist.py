@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import PROJECT, cut
+from conftest import PROJECT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -89,7 +89,7 @@ def test_a_smaller_last_batch_is_taken(capsys):
         run_network(net)
         return net, capsys.readouterr().out
 
-    loader = common.get_loader(cut(common.get_dataset(), 107), 10, shuffle=False)
+    loader = common.get_loader(common.keep_first(common.get_dataset(), 107), 10, shuffle=False)
 
     def by_hand(net):
         take_steps = backprop_manual_mnist.create_steps(net, 3.0)

@@ -1,12 +1,11 @@
 import random
-import resource
 import shutil
 import signal
 import time
 
 import pytest
 import torch
-from conftest import PROJECT, cut
+from conftest import PROJECT, full_disk
 from torch import nn
 
 import checkpoint
@@ -31,7 +30,7 @@ def train(file, epochs, seed=1, compile=False, stop_after=None):
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     saved = Checkpoint(file, SETTINGS, net, optimizer)
     first_epoch = 1 + saved.resume()
-    loader = common.get_loader(cut(common.get_dataset(), 600))
+    loader = common.get_loader(common.keep_first(common.get_dataset(), 600))
 
     def after_epoch(epoch):
         saved.write(epoch)
@@ -150,13 +149,8 @@ def test_a_saved_model_is_no_checkpoint(tmp_path):
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(file):
     content = file.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(OSError, match="can't save to"):
-            Checkpoint(file, SETTINGS, create_network()).write(4)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_disk(1000), pytest.raises(OSError, match="can't save to"):
+        Checkpoint(file, SETTINGS, create_network()).write(4)
     assert file.read_bytes() == content
     assert list(file.parent.iterdir()) == [file]
 

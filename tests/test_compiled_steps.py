@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import PROJECT, cut
+from conftest import PROJECT
 from torch import nn
 
 import common
@@ -43,7 +43,7 @@ def train(create_net, create_optimizer, reshape_input, calc_loss, compile, num_i
     net = create_net()
     losses = []
 
-    loader = common.get_loader(cut(common.get_dataset(), num_images))
+    loader = common.get_loader(common.keep_first(common.get_dataset(), num_images))
     optimizer = create_optimizer(net.parameters())
     if not compile:
         for _ in range(2):
@@ -125,7 +125,7 @@ def test_cuda_graphs_agree_with_the_cpu():
     losses, _ = train(*arguments, compile=False)
     torch.manual_seed(5)
     net = pytorch_mnist.Net().to("cuda")
-    loader = common.get_loader(cut(common.get_dataset(), 655))
+    loader = common.get_loader(common.keep_first(common.get_dataset(), 655))
     take_steps = compiled_steps.compile_steps(net, arguments[1](net.parameters()), *arguments[2:])
     compiled_losses = [
         read_loss()

@@ -2,7 +2,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from conftest import PROJECT, cut
+from conftest import PROJECT
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -29,7 +29,7 @@ def axes():
     """The three parts of the picture of a network that takes every digit for a 3."""
     torch.manual_seed(1)
     figure = Figure(**show.FIGURE)
-    show.draw(figure, AlwaysThree(), cut(common.get_dataset(train=False), 200))
+    show.draw(figure, AlwaysThree(), common.keep_first(common.get_dataset(train=False), 200))
     return figure.axes
 
 
@@ -89,7 +89,7 @@ def test_a_saved_network_is_drawn_as_a_png(run, tmp_path):
         (["other.pt", "--out", "x.png"], "another network than Net"),
     ],
 )
-def test_what_can_t_be_shown_is_told(arguments, message, tmp_path, monkeypatch, capsys):
+def test_what_can_t_be_shown_is_told(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["show.py", *arguments])
     model_files.save_model(Net(), "model.pt")

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from conftest import cut
 from torch import nn
 
 import common
@@ -114,7 +113,7 @@ def book():
     """The book's network in float64, and real batches of 10."""
     torch.manual_seed(11)
     net = variants.create_network(VARIANTS["book"]).double()
-    loader = common.get_loader(cut(common.get_dataset(), 300))
+    loader = common.get_loader(common.keep_first(common.get_dataset(), 300))
     return net, [(images.double(), labels) for images, labels in loader]
 
 

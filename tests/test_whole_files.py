@@ -1,7 +1,7 @@
-import resource
 import stat
 
 import pytest
+from conftest import full_disk
 
 import whole_files
 
@@ -24,13 +24,8 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path):
 def test_a_full_disk_leaves_the_older_file_and_nothing_else(tmp_path):
     file = tmp_path / "file"
     file.write_text("older")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # a "disk" full after 100 bytes
-    try:
-        with pytest.raises(OSError, match=f"can't save to {file}"):
-            whole_files.write_text(file, "newer" * 100)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_disk(100), pytest.raises(OSError, match=f"can't save to {file}"):
+        whole_files.write_text(file, "newer" * 100)
     assert file.read_text() == "older"
     assert list(tmp_path.iterdir()) == [file]
 
