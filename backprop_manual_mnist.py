@@ -17,15 +17,10 @@ dC/dz_l, one row for each image, the four equations of back-propagation are
 where * is element by element, and sigmoid'(z) = a - a*a.
 """
 
-import interruptible  # noqa: F401 (before the imports that take long)
-
-# isort: split
 import torch
 from torch import nn
 
-import command_line
 import common
-import experiment
 from pytorch_mnist import (
     LEARNING_RATE,
     NUM_EPOCHS,
@@ -35,6 +30,7 @@ from pytorch_mnist import (
     create_input_reshaper,
     create_loss_function,
 )
+from training import command_line, run
 
 
 def create_steps(net, lr):
@@ -94,7 +90,7 @@ def run_network(net, *, epochs=NUM_EPOCHS, lr=LEARNING_RATE, **settings):
     def train(train_loader, **course):
         common.run_epochs(train_loader, epochs, take_steps, common.get_device(net), **course)
 
-    return experiment.train_and_test(
+    return run.train_and_test(
         net,
         train,
         create_input_reshaper(),

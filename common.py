@@ -10,11 +10,11 @@ import math
 import operator
 
 import torch
+from torchvision import datasets, transforms
 
-import mnist_files
-from matched_torchvision import datasets, transforms
-from mnist_loader import MNISTLoader, iterate_on
-from model_files import load_network  # noqa: F401 (offered here, too)
+from files.models import load_network  # noqa: F401 (offered here, too)
+from mnist import files as mnist_files
+from mnist.loader import MNISTLoader, iterate_on
 
 BATCH_SIZE = 10
 
@@ -119,9 +119,9 @@ def train_network(
             yield loss.item
 
     if compile:
-        import compiled_steps
+        from training import compiled
 
-        take_steps = compiled_steps.compile_steps(
+        take_steps = compiled.compile_steps(
             model, optimizer, reshape_input, calc_loss, is_resumed=first_epoch > 1
         )
 

@@ -6,16 +6,12 @@ is 1. Gradient descent on the mean squared error, in batches of 10 images, reach
 of the test images in 30 epochs.
 """
 
-import interruptible  # noqa: F401 (before the imports that take long)
-
-# isort: split
 import torch
 from torch import nn
 
-import command_line
 import common
-import experiment
 from common import expand_expected_output, expand_single_output  # noqa: F401 (for the REPL)
+from training import command_line, run
 
 INPUT_SIZE = 28 * 28
 HIDDEN_SIZE = 100
@@ -74,7 +70,7 @@ def run_network(net, *, epochs=NUM_EPOCHS, lr=LEARNING_RATE, compile=False, **se
     """Train `net` in place, on the device where it is, and test it; return the test result.
 
     The starting weights and, with `torch.manual_seed`, the seed are the caller's. Further
-    settings are those of `experiment.train_and_test`: batch_size, threads, data_root,
+    settings are those of `run.train_and_test`: batch_size, threads, data_root,
     save_model, checkpoint, test_each_epoch.
     Raises ValueError for epochs, learning rate or batch size that are not positive,
     RuntimeError or OSError for data that can't be read, a loss that is not finite, or a file
@@ -97,7 +93,7 @@ def run_network(net, *, epochs=NUM_EPOCHS, lr=LEARNING_RATE, compile=False, **se
             **course,
         )
 
-    return experiment.train_and_test(
+    return run.train_and_test(
         net,
         train,
         reshape_input,

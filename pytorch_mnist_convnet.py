@@ -6,19 +6,15 @@ everywhere in it, and max-pooling keeps where they are found, at half the resolu
 end in ten plain linear outputs; the softmax is part of the loss, `nn.CrossEntropyLoss`.
 """
 
-import interruptible  # noqa: F401 (before the imports that take long)
-
-# isort: split
 import argparse
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-import command_line
 import common
-import experiment
 from pytorch_mnist import OUTPUT_SIZE, check_learning_rate
+from training import command_line, run
 
 
 class ConvNetSimple(nn.Module):
@@ -89,7 +85,7 @@ class ConvNetFinal(nn.Module):
 
 
 class Design(NamedTuple):
-    """A network and the settings of its experiment."""
+    """A network and the settings of its run."""
 
     network: type[nn.Module]
     epochs: int
@@ -114,7 +110,7 @@ def identity(images):
 def run_network(net, *, epochs, lr, weight_decay=0.0, compile=False, **settings):
     """Train `net` in place, on the device where it is, and test it; return the test result.
 
-    Further settings are those of `experiment.train_and_test`. Raises ValueError for settings
+    Further settings are those of `run.train_and_test`. Raises ValueError for settings
     that are not positive, RuntimeError or OSError as `pytorch_mnist.run_network` does.
     """
     check_learning_rate(lr)
@@ -126,7 +122,7 @@ def run_network(net, *, epochs, lr, weight_decay=0.0, compile=False, **settings)
             train_loader, net, epochs, optimizer, identity, calc_loss, compile=compile, **course
         )
 
-    return experiment.train_and_test(
+    return run.train_and_test(
         net,
         train,
         identity,

@@ -10,9 +10,6 @@ The second command shares the work out among two processes; so can several machi
 What is finished is never run again, whatever happens on the way.
 """
 
-import interruptible  # noqa: F401 (before the imports that take long)
-
-# isort: split
 import argparse
 import functools
 import itertools
@@ -25,11 +22,10 @@ import time
 import torch
 from tqdm import tqdm
 
-import command_line
-import mnist_files
-import ranks
-import variants
-from run_results import RunResults
+from mnist import files as mnist_files
+from study import variants, workers
+from study.results import RunResults
+from training import command_line
 
 SEEDS_AT_ONCE_ON_CPU = 5  # more would save little, and lose more if the process is killed
 SEEDS_AT_ONCE_ON_GPU = 100
@@ -155,7 +151,7 @@ def main():
     mnist_files.ensure_intact(mnist_files.find_root(settings.data_root))  # or says so at once
     files = RunResults(settings.results, settings.epochs, settings.backprop)
     files.create_folder()
-    rank, size, store = ranks.join()
+    rank, size, store = workers.join()
     if rank == 0:
         files.lock()
         print(
@@ -184,13 +180,12 @@ def main():
 
 def report(results, folder):
     """Write tables and pictures of the results to the folder, and print the summary."""
-    import reproduction_pictures
-    import reproduction_report
+    from study import plots, report
 
-    runs = reproduction_report.tabulate_runs(results)
-    summary = reproduction_report.summarise(runs)
-    reproduction_report.write(runs, summary, folder)
-    reproduction_pictures.write(results, runs, folder)
+    runs = report.tabulate_runs(results)
+    summary = report.summarise(runs)
+    report.write(runs, summary, folder)
+    plots.write(results, runs, folder)
     print(f"tables and pictures are in {folder}", file=sys.stderr)
     print(summary.to_string(index=False, float_format="%.2f"))
 

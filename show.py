@@ -3,18 +3,15 @@
 The network is one that `pytorch_mnist.py --save-model FILE` has saved: `show.py FILE` shows it.
 """
 
-import interruptible  # noqa: F401 (before the imports that take long)
-
-# isort: split
 import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-import command_line
 import common
-import whole_files
+from files import atomic
 from pytorch_mnist import OUTPUT_SIZE, Net, create_input_reshaper
+from training import command_line
 
 FIGURE = {"figsize": (24, 10), "layout": "constrained"}  # inches
 BACKENDS_WITHOUT_WINDOWS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
@@ -121,7 +118,7 @@ def main():
         # A PNG only, lest a slip of the hand replace the model.
         if not settings.out.lower().endswith(".png"):
             raise ValueError(f"--out writes a PNG; {settings.out} doesn't end in .png")
-        whole_files.check_writable(settings.out)
+        atomic.check_writable(settings.out)
         figure = Figure(**FIGURE)
 
     net = common.load_network(Net(), settings.model)
@@ -129,7 +126,7 @@ def main():
     if settings.out is None:
         pyplot.show()
     else:
-        whole_files.write(settings.out, lambda stream: figure.savefig(stream, format="png"))
+        atomic.write(settings.out, lambda stream: figure.savefig(stream, format="png"))
 
 
 if __name__ == "__main__":

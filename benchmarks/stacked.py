@@ -12,8 +12,8 @@ import torch
 
 import backprop_manual_mnist
 import common
-import stacked_training
 from pytorch_mnist import LEARNING_RATE, Net
+from study import stacked
 
 
 def time_one(num_images):
@@ -29,9 +29,9 @@ def time_one(num_images):
 def time_stack(size, num_images):
     """Train so many networks at once; return each one's share."""
     loader = get_loader(num_images)
-    nets, random_states = stacked_training.create_networks(Net, range(size))
+    nets, random_states = stacked.create_networks(Net, range(size))
     start = time.perf_counter()
-    stacked_training.train_networks(
+    stacked.train_networks(
         nets, random_states, loader, 1, LEARNING_RATE, after_epoch=lambda net: None
     )
     return (time.perf_counter() - start) / size

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 import common
-import mnist_files
 import pytorch_mnist
+from mnist import files as mnist_files
 
 DATA_ROOT = mnist_files.find_root()
 

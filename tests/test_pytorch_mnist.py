@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import common
-import experiment
-import mnist_files
 import pytorch_mnist
+from mnist import files as mnist_files
+from training import run
 
 
 def test_constants():
@@ -61,7 +61,7 @@ def test_loss_function_expands_the_labels():
 
 def test_run_network_takes_the_net_and_keyword_settings():
     parameters = list(inspect.signature(pytorch_mnist.run_network).parameters.values())
-    parameters += list(inspect.signature(experiment.train_and_test).parameters.values())[3:]
+    parameters += list(inspect.signature(run.train_and_test).parameters.values())[3:]
     of_the_script = {"optimizer", "resume_only_with"}
     keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in of_the_script]
     assert [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD] == ["net"]
@@ -122,7 +122,7 @@ def test_one_epoch_from_another_folder_offline_equals_the_textbook(one_epoch):
     torch.manual_seed(3)
     net = textbook.create_net()
     root = mnist_files.find_root()
-    with experiment.use_threads(1):
+    with run.use_threads(1):
         loader = textbook.create_loader(textbook.create_dataset(root))
         lines = list(textbook.train(loader, net, epochs=1))
     test_set = textbook.create_dataset(root, train=False)

@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 import common
-import mnist_loader
 import pytorch_mnist_convnet as convnet
+from mnist import loader as mnist_loader
 
 
 def count(*layers):

@@ -11,7 +11,7 @@ import pytest
 from conftest import PROJECT
 
 import reproduce
-import variants
+from study import variants
 
 # Two tasks of a second each, as far as training goes
 SMALL_STUDY = ["--seeds=1", "--epochs=1", "--device=cpu", "--variants", "article", "data"]

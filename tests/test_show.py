@@ -6,11 +6,11 @@ from conftest import PROJECT
 from matplotlib.figure import Figure
 from PIL import Image
 
-import command_line
 import common
-import model_files
 import show
+from files import models
 from pytorch_mnist import Net
+from training import command_line
 
 matplotlib.use("agg")  # as if there were no display
 
@@ -72,7 +72,7 @@ def test_tiles_fill_the_last_row_with_nothing():
 
 
 def test_a_saved_network_is_drawn_as_a_png(run, tmp_path):
-    model_files.save_model(Net(), tmp_path / "model.pt")
+    models.save_model(Net(), tmp_path / "model.pt")
     result = run(SCRIPT, "model.pt", "--out", "picture.png")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     with Image.open(tmp_path / "picture.png") as image:
@@ -92,8 +92,8 @@ def test_a_saved_network_is_drawn_as_a_png(run, tmp_path):
 def test_what_can_t_be_shown_is_told(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["show.py", *arguments])
-    model_files.save_model(Net(), "model.pt")
-    model_files.save_model(torch.nn.Linear(2, 2), "other.pt")
+    models.save_model(Net(), "model.pt")
+    models.save_model(torch.nn.Linear(2, 2), "other.pt")
     with pytest.raises(SystemExit, match=message):
         command_line.run(show.main)
     assert not (tmp_path / "x.png").exists()

@@ -1,0 +1,1 @@
+"""The parts of the study: variants, trainings, results, report."""

@@ -1,0 +1,86 @@
+"""The results of many runs on disk: one JSON file for each, so that none is run twice."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from files import atomic
+from pytorch_mnist import OUTPUT_SIZE
+from study import variants
+
+
+class RunResults:
+    """A folder's results of runs with these numbers of epochs and this kind of backprop.
+
+    A unit of work is a pair (variant, seed), a result the dict that `variants.train` returns
+    for it. Other settings make other files, so that studies can share a folder.
+    """
+
+    def __init__(self, folder, epochs, backprop):
+        self.folder = Path(folder).expanduser()
+        self.epochs = epochs
+        self.backprop = backprop
+
+    def create_folder(self):
+        """Create the folder, unless it is there. Raises OSError if it can't be written to."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # A file without a name, as other processes may be at work in the folder.
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise OSError(
+                f"can't keep results in {self.folder} ({error.strerror}); "
+                "--results needs a folder that can be written to"
+            ) from error
+
+    def lock(self):
+        """Keep other studies off the folder, until this process ends. Raises OSError."""
+        self._lock = FileLock(self.folder / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise OSError(
+                f"another reproduce.py is at work in {self.folder}; wait for it, or give "
+                "another --results"
+            ) from None
+
+    def _get_file(self, variant, seed):
+        return self.folder / f"{variant}-{self.backprop}-{self.epochs}-epochs-seed-{seed}.json"
+
+    def read(self, units):
+        """Return the results that are there, and what is wrong with unusable files, by unit."""
+        results, complaints = {}, {}
+        for unit in units:
+            try:
+                results[unit] = self._read(*unit)
+            except FileNotFoundError:
+                pass
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                complaints[unit] = f"{self._get_file(*unit)} is not a whole result ({error})"
+        return results, complaints
+
+    def _read(self, variant, seed):
+        result = json.loads(self._get_file(variant, seed).read_bytes())
+        found = {"variant": result["variant"], "seed": result["seed"], **result["settings"]}
+        wanted = {"variant": variant, "seed": seed}
+        wanted |= variants.get_settings(variant, self.epochs, self.backprop)
+        if found != wanted:
+            raise ValueError(f"it is of {found}, not of {wanted}")
+        accuracies, errors = result["accuracy_after_epoch"], result["error_per_digit"]
+        if len(accuracies) != self.epochs or len(errors) != OUTPUT_SIZE:
+            raise ValueError("accuracies or errors are missing")
+        if not all(0 <= fraction <= 1 for fraction in accuracies + errors):
+            raise ValueError("a fraction is not between 0 and 1")
+        if accuracies[-1] != result["accuracy"]:
+            raise ValueError("the accuracy is not that after the last epoch")
+        if not 0 <= result["seconds"] < 1e9:
+            raise ValueError("the seconds are not a duration")
+        return result
+
+    def write(self, result):
+        """Write a result to its file, atomically and durably. Raises OSError."""
+        file = self._get_file(result["variant"], result["seed"])
+        atomic.write_text(file, json.dumps(result, indent=1))

@@ -1,0 +1,101 @@
+"""Train several dense networks at once, by hand: for the many seeds of a study.
+
+A batch of ten is so small that much of a step's time goes into starting its operations.
+Here each operation serves S networks, which differ in their starting weights and in the
+order of their images: the matrices of `backprop_manual_mnist.py` become stacks of S matrices
+and its products `bmm` and `baddbmm`, which multiply matrix by matrix. `benchmarks/stacked.py`
+shows what this saves.
+"""
+
+import torch
+
+import common
+from backprop_manual_mnist import sigmoid_prime
+from mnist.loader import get_block_size
+from pytorch_mnist import INPUT_SIZE, OUTPUT_SIZE
+
+
+def create_networks(create_network, seeds):
+    """Return for each seed a network, and the random generator's state that this left: two lists.
+
+    `create_network()` returns a network that it draws from the random generator.
+    """
+    nets, random_states = [], []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        nets.append(create_network())
+        random_states.append(torch.get_rng_state())
+    return nets, random_states
+
+
+def train_networks(nets, random_states, train_loader, epochs, lr, after_epoch):
+    """Train each of the `nets` (each a `pytorch_mnist.Net`) in place, on their device.
+
+    Each network draws the order of its images from its own random generator's state, as if
+    it were trained alone. `after_epoch(net)` is called for each at the end of each epoch.
+    """
+    device = common.get_device(nets[0])
+    images, labels = train_loader.dataset.data.to(device), train_loader.dataset.targets.to(device)
+    take_steps = create_steps(nets, lr)
+    random_states = list(random_states)  # the caller's stay
+    for _ in range(epochs):
+        orders = []
+        for index, random_state in enumerate(random_states):
+            torch.set_rng_state(random_state)
+            orders.append(train_loader.draw_order())
+            random_states[index] = torch.get_rng_state()
+        orders = torch.stack(orders).to(device)
+        take_steps(iterate_batches(images, labels, orders, train_loader.batch_size))
+        for net in nets:
+            after_epoch(net)
+
+
+def iterate_batches(images, labels, orders, batch_size):
+    """Iterate over an epoch's batches for S networks, each in its order, of [S, number of images].
+
+    `images` are uint8 [number of images, 28, 28], `labels` int64. An item holds inputs
+    [S, N, 784] and one-hot expected outputs [S, N, 10], float32.
+    """
+    num_networks = len(orders)
+    for indices in orders.split(get_block_size(batch_size), dim=1):
+        indices = indices.flatten()
+        a_l0 = images.index_select(0, indices).div(255).view(num_networks, -1, INPUT_SIZE)
+        y = common.expand_expected_output(labels.index_select(0, indices), OUTPUT_SIZE)
+        y = y.view(num_networks, -1, OUTPUT_SIZE)
+        yield from zip(a_l0.split(batch_size, dim=1), y.split(batch_size, dim=1), strict=True)
+
+
+def create_steps(nets, lr):
+    """Return a function that trains the `nets` in place, a step for each item it is given.
+
+    Items are those of `iterate_batches`. The networks' parameters become parts of the stacks,
+    and so follow them.
+    """
+    w_l1 = _stack([net.hidden_layer.weight for net in nets])  # [S, 100, 784]
+    b_l1 = _stack([net.hidden_layer.bias for net in nets]).unsqueeze(1)  # [S, 1, 100]
+    w_l2 = _stack([net.output_layer.weight for net in nets])
+    b_l2 = _stack([net.output_layer.bias for net in nets]).unsqueeze(1)
+
+    def take_steps(batches):
+        for a_l0, y in batches:
+            step = lr * 2 / y[0].numel()
+
+            a_l1 = torch.baddbmm(b_l1, a_l0, w_l1.mT).sigmoid_()
+            a_l2 = torch.baddbmm(b_l2, a_l1, w_l2.mT).sigmoid_()
+
+            delta_l2 = (a_l2 - y).mul_(sigmoid_prime(a_l2))
+            delta_l1 = torch.bmm(delta_l2, w_l2).mul_(sigmoid_prime(a_l1))
+
+            w_l2.baddbmm_(delta_l2.mT, a_l1, alpha=-step)
+            b_l2.sub_(delta_l2.sum(dim=1, keepdim=True), alpha=step)
+            w_l1.baddbmm_(delta_l1.mT, a_l0, alpha=-step)
+            b_l1.sub_(delta_l1.sum(dim=1, keepdim=True), alpha=step)
+
+    return take_steps
+
+
+def _stack(parameters):
+    stack = torch.stack([parameter.detach() for parameter in parameters])
+    for parameter, part in zip(parameters, stack, strict=True):
+        parameter.data = part
+    return stack

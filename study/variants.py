@@ -1,0 +1,187 @@
+"""The ladder from the article's experiment to the book's: they differ in three things.
+
+Both train a 784-100-10 network of sigmoids for 30 epochs, in batches of 10 at learning rate
+3.0: the article as `pytorch_mnist.py` does, the book in chapter 1 of Nielsen's "Neural Networks
+and Deep Learning". Each variant takes over one of the book's differences, `book` all three.
+"""
+
+import contextlib
+import io
+import platform
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+import common
+from pytorch_mnist import (
+    LEARNING_RATE,
+    OUTPUT_SIZE,
+    Net,
+    create_input_reshaper,
+    create_loss_function,
+)
+from study import stacked
+from training import run
+
+PUBLISHED_ACCURACIES = {"article": (0.9785, 0.9796), "book": (0.9659,)}
+
+
+class Variant(NamedTuple):
+    """What is the book's in a variant; all else is the article's."""
+
+    book_init: bool = False
+    book_cost: bool = False
+    book_data: bool = False
+
+
+VARIANTS = {
+    "article": Variant(),
+    "init": Variant(book_init=True),
+    "cost": Variant(book_cost=True),
+    "data": Variant(book_data=True),
+    "book": Variant(book_init=True, book_cost=True, book_data=True),
+}
+
+
+def create_network(variant):
+    """Return an untrained `Net`, with weights and biases from N(0, 1) if they are the book's.
+
+    PyTorch's own are uniform within 1/sqrt(n) of 0, for a layer of n inputs: within 0.036 in
+    the hidden layer, 0.1 in the output layer.
+    """
+    net = Net()
+    if variant.book_init:
+        for parameter in net.parameters():
+            nn.init.normal_(parameter)
+    return net
+
+
+def half_squared_error(outputs, expected_outputs):
+    """The book's cost, 1/2 ||y - a||^2 averaged over the batch: [N, 10] twice to a scalar.
+
+    With S the sum of (a - y)^2 over all N rows and 10 columns, this is S / (2 N), while the
+    article's cost, the mean over rows and columns, is S / (10 N). So the book's cost is 5 times
+    the article's, and so are its gradients and, at the same learning rate, its steps: 3.0 here
+    does what 15.0 does there.
+    """
+    return 0.5 * (outputs - expected_outputs).square().sum(dim=1).mean()
+
+
+BOOK_COST_FACTOR = OUTPUT_SIZE / 2  # the book's cost over the article's
+
+BOOK_TRAINING_SIZE = 50_000  # the book keeps the last 10,000 images for validation
+
+
+def get_train_loader(variant, data_root="./data"):
+    """Return the shuffled training batches, of the first 50,000 images if they are the book's."""
+    loader = common.get_train_loader(root=data_root)
+    if variant.book_data:
+        common.keep_first(loader.dataset, BOOK_TRAINING_SIZE)
+    return loader
+
+
+def get_learning_rate(variant):
+    """Return the rate at which steps down the article's cost are those down the variant's."""
+    return LEARNING_RATE * (BOOK_COST_FACTOR if variant.book_cost else 1)
+
+
+def create_cost(variant):
+    """Return the variant's cost of outputs [N, 10] and labels [N], a scalar."""
+    return create_loss_function(half_squared_error if variant.book_cost else nn.MSELoss())
+
+
+def get_settings(name, epochs, backprop):
+    """Return all that decides how a variant's run ends, but its seed: a dict of plain values."""
+    return {
+        **VARIANTS[name]._asdict(),
+        "epochs": epochs,
+        "backprop": backprop,
+        "lr": LEARNING_RATE,
+        "batch_size": common.BATCH_SIZE,
+    }
+
+
+def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root="./data"):
+    """Train the variant of this name once for each of the seeds; return the results, dicts.
+
+    `backprop` is "manual" (all seeds at once, by `stacked_training`) or "autograd" (one after
+    the other, as `pytorch_mnist.py` does). "article" with seed k is the training of
+    `pytorch_mnist.py --seed k`. Accuracies are fractions of the test images, errors fractions
+    of a digit's test images, seconds each run's share.
+    """
+    variant = VARIANTS[name]
+    train_networks = {"manual": _train_by_hand, "autograd": _train_by_autograd}[backprop]
+    train_loader = get_train_loader(variant, data_root)
+    test_set = common.get_dataset(data_root, train=False)
+
+    start = time.monotonic()
+    nets, random_states = stacked.create_networks(lambda: create_network(variant).to(device), seeds)
+    test_inputs = create_input_reshaper()(test_set.data.to(device).div(255))
+    test_labels = test_set.targets.to(device)
+    missed = {net: [] for net in nets}  # of each digit, after each epoch
+
+    def after_epoch(net):
+        missed[net].append(count_missed(net, test_inputs, test_labels))
+
+    with run.use_threads(1):
+        train_networks(variant, nets, random_states, train_loader, epochs, after_epoch)
+    seconds = (time.monotonic() - start) / len(seeds)
+
+    num_images = torch.bincount(test_set.targets)  # of each digit
+    num_all = len(test_set)
+    accuracies = {
+        net: [(num_all - int(its_missed.sum())) / num_all for its_missed in missed[net]]
+        for net in nets
+    }
+    return [
+        {
+            "variant": name,
+            "seed": seed,
+            "accuracy": accuracies[net][-1],
+            "error_per_digit": (missed[net][-1].double() / num_images).tolist(),
+            "accuracy_after_epoch": accuracies[net],
+            "settings": get_settings(name, epochs, backprop),
+            "machine": {
+                "device": str(device),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "seconds": seconds,
+        }
+        for net, seed in zip(nets, seeds, strict=True)
+    ]
+
+
+def _train_by_hand(variant, nets, random_states, train_loader, epochs, after_epoch):
+    lr = get_learning_rate(variant)
+    stacked.train_networks(nets, random_states, train_loader, epochs, lr, after_epoch)
+
+
+def _train_by_autograd(variant, nets, random_states, train_loader, epochs, after_epoch):
+    for net, random_state in zip(nets, random_states, strict=True):
+        torch.set_rng_state(random_state)
+        # The progress lines of many trainings would be of no use.
+        with contextlib.redirect_stdout(io.StringIO()):
+            common.train_network(
+                train_loader,
+                net,
+                epochs,
+                torch.optim.SGD(net.parameters(), lr=LEARNING_RATE),
+                create_input_reshaper(),
+                create_cost(variant),
+                after_epoch=lambda epoch, net=net: after_epoch(net),
+            )
+
+
+@torch.no_grad()
+def count_missed(net, inputs, labels):
+    """Count the images of each digit that the network takes for another: int64 [10].
+
+    `inputs` are float32 [N, 784], `labels` int64 [N], on the network's device.
+    """
+    answers = net(inputs).argmax(dim=1)
+    return torch.bincount(labels[answers != labels], minlength=OUTPUT_SIZE).cpu()

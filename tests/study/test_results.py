@@ -1,0 +1,84 @@
+import json
+import re
+
+import pytest
+
+from study import variants
+from study.results import RunResults
+
+RESULT = {
+    "variant": "book",
+    "seed": 4,
+    "accuracy": 0.9,
+    "error_per_digit": [0.1] * 10,
+    "accuracy_after_epoch": [0.8, 0.9],
+    "settings": variants.get_settings("book", epochs=2, backprop="manual"),
+    "machine": {"torch": "2"},
+    "seconds": 12.5,
+}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A folder that holds RESULT."""
+    files = RunResults(tmp_path / "results", epochs=2, backprop="manual")
+    files.create_folder()
+    files.write(RESULT)
+    return files
+
+
+def test_what_is_written_is_read(files):
+    results, complaints = files.read([("book", 4), ("book", 5), ("article", 4)])
+    assert results == {("book", 4): RESULT}
+    assert complaints == {}
+    assert len(list(files.folder.iterdir())) == 1
+
+
+def test_results_of_other_settings_are_others(files):
+    assert RunResults(files.folder, 3, "manual").read([("book", 4)]) == ({}, {})
+    assert RunResults(files.folder, 2, "autograd").read([("book", 4)]) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "Expecting value"),
+        (json.dumps(RESULT)[:100], "is not a whole result"),
+        ("[1]", "is not a whole result"),
+        ("null", "is not a whole result"),
+        ("\xff\xfe", "is not a whole result"),
+        (json.dumps({**RESULT, "seed": 5}), "it is of .*'seed': 5.*, not of .*'seed': 4"),
+        (json.dumps({**RESULT, "settings": {**RESULT["settings"], "lr": 9.0}}), "'lr': 9.0"),
+        (json.dumps({**RESULT, "settings": {}}), "not of .*'lr': 3.0"),
+        (json.dumps({**RESULT, "accuracy": 0.8}), "not that after the last epoch"),
+        (json.dumps({**RESULT, "accuracy_after_epoch": [0.8, 97.4]}), "not between 0 and 1"),
+        (json.dumps({**RESULT, "error_per_digit": [float("nan")] * 10}), "not between 0 and 1"),
+        (json.dumps({**RESULT, "error_per_digit": ["high"] * 10}), "is not a whole result"),
+        (json.dumps({**RESULT, "seconds": -5}), "not a duration"),
+        (json.dumps(RESULT).replace("12.5", "1" * 401), "not a duration"),
+        ("[" * 200_000, "is not a whole result"),
+        (json.dumps({**RESULT, "accuracy_after_epoch": [0.9]}), "missing"),
+        (json.dumps({name: RESULT[name] for name in RESULT if name != "seconds"}), "seconds"),
+    ],
+)
+def test_an_unusable_file_is_named_and_not_taken(files, content, reason):
+    (file,) = files.folder.iterdir()
+    file.write_text(content, encoding="latin-1")
+    results, complaints = files.read([("book", 4)])
+    assert results == {}
+    complaint = complaints["book", 4]
+    assert complaint.startswith(f"{file} is not a whole result")
+    assert re.search(reason, complaint)
+
+
+@pytest.mark.parametrize("folder", ["file", "file/folder", "/proc/folder", "x" * 256])
+def test_a_folder_that_can_t_be_written_to_is_refused(tmp_path, folder):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="--results needs a folder"):
+        RunResults(tmp_path / folder, 1, "manual").create_folder()
+
+
+def test_two_studies_in_one_folder_are_refused(files):
+    files.lock()
+    with pytest.raises(OSError, match=r"another reproduce\.py is at work in"):
+        RunResults(files.folder, epochs=3, backprop="manual").lock()

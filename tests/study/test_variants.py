@@ -1,0 +1,166 @@
+"""The ladder, and the book's end of it against the book's own equations in numpy."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import common
+import pytorch_mnist
+from study import stacked, variants
+from study.variants import VARIANTS
+
+
+def describe(variant):
+    """Return what an experiment depends on: starting weights, cost, training images."""
+    torch.manual_seed(1)
+    weights = torch.cat([p.flatten() for p in variants.create_network(variant).parameters()])
+    outputs = torch.tensor([[0.2] * 10, [0.9] * 10])
+    cost = variants.create_cost(variant)(outputs, torch.tensor([3, 7])).item()
+    images = variants.get_train_loader(variant).dataset.data
+    return {
+        "init": (weights.mean().item(), weights.std().item()),
+        "cost": (cost, variants.get_learning_rate(variant)),
+        "data": (len(images), images.sum().item()),
+    }
+
+
+def test_each_variant_differs_from_the_article_in_one_thing():
+    article = describe(VARIANTS["article"])
+    differences = {
+        name: [thing for thing, value in describe(variant).items() if value != article[thing]]
+        for name, variant in VARIANTS.items()
+    }
+    assert differences == {
+        "article": [],
+        "init": ["init"],
+        "cost": ["cost"],
+        "data": ["data"],
+        "book": ["init", "cost", "data"],
+    }
+
+
+def test_the_article_s_end_is_the_article():
+    torch.manual_seed(5)
+    net = variants.create_network(VARIANTS["article"])
+    torch.manual_seed(5)
+    assert all(map(torch.equal, net.parameters(), pytorch_mnist.Net().parameters()))
+    outputs, labels = torch.rand(10, 10), torch.arange(10)
+    expected = nn.functional.mse_loss(outputs, torch.eye(10))
+    assert variants.create_cost(VARIANTS["article"])(outputs, labels) == expected
+    assert len(variants.get_train_loader(VARIANTS["article"]).dataset) == 60_000
+
+
+def test_the_book_s_weights_and_biases_are_normal():
+    torch.manual_seed(0)
+    net = variants.create_network(VARIANTS["book"])
+    for parameter in net.parameters():
+        # Mean and standard deviation within five of their standard errors.
+        assert abs(parameter.mean()) < 5 / parameter.numel() ** 0.5
+        assert abs(parameter.std() - 1) < 5 / (2 * parameter.numel()) ** 0.5
+
+
+def test_the_book_trains_on_the_first_50000_images():
+    loader = variants.get_train_loader(VARIANTS["book"])
+    everything = common.get_dataset()
+    assert torch.equal(loader.dataset.data, everything.data[:50_000])
+    assert torch.equal(loader.dataset.targets, everything.targets[:50_000])
+    assert len(loader) == 5_000
+
+
+# The book's equations, an independent implementation in numpy: one image at a time, as columns.
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def backprop(weights, biases, x, y):
+    """The gradients of C = 1/2 ||y - a||^2 for one image x [784, 1], by the book's BP1 to BP4."""
+    activations, zs = [x], []
+    for w, b in zip(weights, biases, strict=True):
+        zs.append(w @ activations[-1] + b)
+        activations.append(sigmoid(zs[-1]))
+    delta = (activations[-1] - y) * sigmoid(zs[-1]) * (1 - sigmoid(zs[-1]))
+    nabla_w, nabla_b = [delta @ activations[-2].T], [delta]
+    delta = (weights[-1].T @ delta) * sigmoid(zs[-2]) * (1 - sigmoid(zs[-2]))
+    return [delta @ activations[-3].T, *nabla_w], [delta, *nabla_b]
+
+
+def average_gradients(weights, biases, images, labels):
+    """The gradients of the batch's cost, the average over its images."""
+    sums_w, sums_b = [0, 0], [0, 0]
+    for image, label in zip(images.numpy(), labels, strict=True):
+        nabla_w, nabla_b = backprop(
+            weights, biases, image.reshape(784, 1), np.eye(10)[:, [int(label)]]
+        )
+        sums_w = [s + n for s, n in zip(sums_w, nabla_w, strict=True)]
+        sums_b = [s + n for s, n in zip(sums_b, nabla_b, strict=True)]
+    return [s / len(images) for s in sums_w], [s / len(images) for s in sums_b]
+
+
+def get_weights_and_biases(net):
+    layers = net.hidden_layer, net.output_layer
+    return (
+        [layer.weight.detach().numpy().copy() for layer in layers],
+        [layer.bias.detach().numpy()[:, np.newaxis].copy() for layer in layers],
+    )
+
+
+@pytest.fixture
+def book():
+    """The book's network in float64, and real batches of 10."""
+    torch.manual_seed(11)
+    net = variants.create_network(VARIANTS["book"]).double()
+    loader = common.get_loader(common.keep_first(common.get_dataset(), 300))
+    return net, [(images.double(), labels) for images, labels in loader]
+
+
+def test_the_book_s_gradients_by_autograd_are_the_book_s(book):
+    net, batches = book
+    images, labels = batches[0]
+    variants.create_cost(VARIANTS["book"])(net(images.flatten(1)), labels).backward()
+    nabla_w, nabla_b = average_gradients(*get_weights_and_biases(net), images, labels)
+    for layer, w, b in zip(net.children(), nabla_w, nabla_b, strict=True):
+        np.testing.assert_allclose(layer.weight.grad, w, rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(layer.bias.grad, b[:, 0], rtol=1e-10, atol=1e-14)
+
+
+def test_the_book_s_steps_by_hand_are_the_book_s(book):
+    """Gradient by gradient: each of thirty steps on real images."""
+    net, batches = book
+    weights, biases = get_weights_and_biases(net)
+    take_steps = stacked.create_steps([net], variants.get_learning_rate(VARIANTS["book"]))
+    for images, labels in batches:
+        nabla_w, nabla_b = average_gradients(weights, biases, images, labels)
+        y = nn.functional.one_hot(labels, 10)
+        take_steps([(images.reshape(1, -1, 784), y.unsqueeze(0))])
+        new_weights, new_biases = get_weights_and_biases(net)
+        for old, new, nabla in zip(
+            weights + biases, new_weights + new_biases, nabla_w + nabla_b, strict=True
+        ):
+            np.testing.assert_allclose((old - new) / 3.0, nabla, rtol=1e-9, atol=1e-13)
+        weights, biases = new_weights, new_biases
+
+
+@pytest.mark.parametrize("backprop", ["manual", "autograd"])
+def test_the_article_variant_is_the_article_s_script(backprop, one_epoch):
+    script, _ = one_epoch  # --seed 3
+    (result,) = variants.train("article", [3], epochs=1, backprop=backprop)
+    printed = float(script.stdout.split()[-1])
+    assert result["accuracy"] == pytest.approx(printed, abs=0 if backprop == "autograd" else 0.001)
+
+
+def test_results_fit_together():
+    results = variants.train("book", [7, 8], epochs=2)
+    num_images = torch.bincount(common.get_dataset(train=False).targets).tolist()
+    for seed, result in zip([7, 8], results, strict=True):
+        assert (result["variant"], result["seed"]) == ("book", seed)
+        missed = sum(e * n for e, n in zip(result["error_per_digit"], num_images, strict=True))
+        assert 1 - missed / 10_000 == pytest.approx(result["accuracy"])
+        assert result["accuracy_after_epoch"][-1] == result["accuracy"]
+        assert len(result["accuracy_after_epoch"]) == 2
+        assert result["settings"]["book_cost"] is True
+        assert result["machine"]["torch"] == torch.__version__
+        assert result["seconds"] > 0
+    assert results[0]["accuracy_after_epoch"] != results[1]["accuracy_after_epoch"]

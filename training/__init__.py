@@ -1,0 +1,1 @@
+"""What a run needs besides its mathematics: command line, saving, resuming, compiling."""

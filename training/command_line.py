@@ -1,0 +1,147 @@
+"""The training scripts' talk with the terminal: flags, device, seed, one-line errors."""
+
+import argparse
+import functools
+import math
+import os
+import secrets
+import sys
+
+import torch
+
+import common
+from mnist import files as mnist_files
+from training import run
+
+MAX_SEED = 2**64 - 1
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An ArgumentParser that tells of unusable flags in one line, without the usage."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message} (--help lists the flags)\n")
+
+
+def create_parser(description, *, epochs, lr, batch_size=common.BATCH_SIZE, parents=()):
+    """Return an ArgumentParser with the flags of every training script and these defaults."""
+    parser = OneLineParser(description=description, allow_abbrev=False, parents=parents)
+
+    add = functools.partial(add_flag, parser)
+    add("--epochs", "passes over the training data", type=positive_int, default=epochs, metavar="N")
+    add("--lr", "learning rate", type=_positive_float, default=lr, metavar="RATE")
+    add("--batch-size", "images a step", type=positive_int, default=batch_size, metavar="N")
+    add("--seed", "for starting weights and shuffling", type=_seed, default="drawn", metavar="N")
+    add("--device", "auto (an accelerator, else cpu) or a name", type=usable_device, default="auto")
+    add("--threads", "CPU threads", type=positive_int, default=run.NUM_THREADS, metavar="N")
+    add_data_root_flag(parser)
+    parser.add_argument(
+        "--save-model", metavar="FILE", help="write the trained state_dict here (default: nowhere)"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="write the training's state here after each epoch; resume from it (default: nowhere)",
+    )
+    parser.add_argument(
+        "--test-each-epoch", action="store_true", help="test after each epoch, too (default: no)"
+    )
+    return parser
+
+
+def add_flag(parser, flag, help, **settings):
+    """Add a flag whose help ends with its default."""
+    parser.add_argument(flag, help=f"{help} (default: %(default)s)", **settings)
+
+
+def add_data_root_flag(parser):
+    """Add `--data-root`, for a script that reads MNIST."""
+    root = mnist_files.DEFAULT_ROOT
+    add_flag(parser, "--data-root", "the folder of MNIST/raw", default=root, metavar="FOLDER")
+
+
+def add_compile_flag(parser):
+    """Add `--compile`, for a script that trains through `common.train_network`."""
+    parser.add_argument(
+        "--compile", action="store_true", help="run steps through torch.compile (default: no)"
+    )
+
+
+def start(parser):
+    """Parse the command line and seed PyTorch; return the device, and the other settings.
+
+    The settings are a dict of keyword arguments, by the flags' names. What it takes to
+    repeat the run goes to stderr.
+    """
+    settings = vars(parser.parse_args())
+    seed, device = settings.pop("seed"), settings.pop("device")
+    torch.manual_seed(seed)
+    print(
+        f"seed {seed}, device {device}, {settings['threads']} CPU thread(s), "
+        f"torch {torch.__version__}",
+        file=sys.stderr,
+    )
+    return device, settings
+
+
+def run(main):
+    """Call `main()`; what goes wrong becomes one line on stderr and a non-zero exit status.
+
+    Status 1 stands for an error, 2 for unusable flags; `interruptible` sees to Ctrl-C.
+    """
+    try:
+        main()
+        sys.stdout.flush()  # here, what goes wrong with it is still told in one line
+    except BrokenPipeError:
+        # Whoever read our stdout (`head`, say) has left. Python's own last flush at exit
+        # would fail again, and say so, unless it goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as a shell reports a program ended by SIGPIPE
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.exit(f"{os.path.basename(sys.argv[0])}: error: {' '.join(str(error).split())}")
+
+
+def positive_int(text):
+    return _check(text, int, lambda number: 1 <= number < 2**31, "a whole number of 1 or more")
+
+
+def _positive_float(text):
+    return _check(text, float, lambda number: 0 < number < math.inf, "a finite number above 0")
+
+
+def non_negative_float(text):
+    """Convert a flag's text to a float that is not negative, for argparse."""
+    return _check(
+        text, float, lambda number: 0 <= number < math.inf, "a finite number of 0 or more"
+    )
+
+
+def _seed(text):
+    if text == "drawn":
+        return secrets.randbelow(2**32)
+    return _check(text, int, lambda seed: 0 <= seed <= MAX_SEED, "a whole number, 0 to 2**64 - 1")
+
+
+def _check(text, convert, is_valid, wanted):
+    try:
+        value = convert(text)
+    except ValueError:
+        value = None
+    if value is None or not is_valid(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value
+
+
+def usable_device(text):
+    """Return the torch.device of this name, after a try whether it computes."""
+    if text == "auto":
+        has_accelerator = torch.accelerator.is_available()
+        return torch.accelerator.current_accelerator() if has_accelerator else torch.device("cpu")
+    try:
+        torch.zeros(1, device=text).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
+        raise argparse.ArgumentTypeError(
+            f"PyTorch can't use {text!r} here ({reason}); try cpu, cuda, cuda:1, mps or auto"
+        ) from None
+    return torch.device(text)
