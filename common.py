@@ -5,164 +5,115 @@ model to them, `test_network` counts how many digits it then gets right. A scrip
 its network and its settings and calls these functions; this module imports no script.
 """
 
-import functools
 import math
 import operator
 
 import torch
+from torch.nn.functional import one_hot
 from torchvision import datasets, transforms
 
-from files.models import load_network  # noqa: F401 (offered here, too)
+from files.models import load_network  # noqa: F401 (for the REPL)
 from mnist import files as mnist_files
-from mnist.loader import MNISTLoader, iterate_on
+from mnist.images import extend_by_shifts
+from mnist.loader import MNISTLoader
 
 BATCH_SIZE = 10
 
 # Pixels become float32, from 0.0 (black) to 1.0 (white).
 transformations = transforms.Compose([transforms.ToTensor()])
 
+# The same with (about) the training pixels' mean taken off, in units of their standard deviation:
+# how the article's companion repository prepares its inputs at its head.
+normalized_transformations = transforms.Compose(
+    [transforms.ToTensor(), transforms.Normalize((0.1305,), (0.3081,))]
+)
 
-def get_dataset(root="./data", train=True, transform=transformations, download=True):
+
+def get_dataset(
+    root=mnist_files.DEFAULT_ROOT, train=True, transform=transformations, download=True
+):
     """Return MNIST's 60,000 training or 10,000 test items, each (float32 [1, 28, 28], int).
 
-    It is torchvision's own `MNIST`, after a check that its files are whole. The default root
-    is the folder beside this file where the working directory has no MNIST in `./data`.
-    Raises RuntimeError if the files are missing or damaged and can't be made anew.
+    It is torchvision's own `MNIST`, after a check that its files are complete. The default root
+    is `./data`, or the `data` folder beside this file if the working directory has no MNIST there.
+    Raises RuntimeError if files are missing or damaged and can't be restored.
     """
     root = mnist_files.find_root(root)
     mnist_files.ensure_intact(root, download)
     return datasets.MNIST(root, train, transform)
 
 
-def extend_by_shifts(dataset):
-    """Add to each image of an MNIST data set its four shifts by a pixel; return the data set.
+def get_loader(dataset, batch_size=BATCH_SIZE, shuffle=True, **options):
+    """Return a DataLoader over any map-style data set; it re-shuffles for every epoch.
 
-    An image is followed by itself shifted left, right, up and down, the freed edge black:
-    60,000 images become 300,000, still uint8.
+    `options` are a `device` to assemble MNIST's batches on, and those of
+    `torch.utils.data.DataLoader`.
     """
-    images = dataset.data
-    shifts = images.new_zeros(len(images), 5, *images.shape[1:])
-    shifts[:, 0] = images
-    shifts[:, 1, :, :-1] = images[:, :, 1:]
-    shifts[:, 2, :, 1:] = images[:, :, :-1]
-    shifts[:, 3, :-1] = images[:, 1:]
-    shifts[:, 4, 1:] = images[:, :-1]
-    dataset.data = shifts.flatten(end_dim=1)
-    dataset.targets = dataset.targets.repeat_interleave(5)
-    return dataset
+    return MNISTLoader(dataset, batch_size=batch_size, shuffle=shuffle, **options)
 
 
-def keep_first(dataset, num_images):
-    """Cut an MNIST data set down to its first images; return the data set."""
-    dataset.data = dataset.data[:num_images]
-    dataset.targets = dataset.targets[:num_images]
-    return dataset
+def get_train_loader(
+    *,
+    root=mnist_files.DEFAULT_ROOT,
+    transform=transformations,
+    batch_size=None,
+    extend_data=False,
+    device="cpu",
+):
+    """Return shuffled training batches, by default 6,000 of `BATCH_SIZE` images and labels.
 
-
-def get_loader(dataset, batch_size=BATCH_SIZE, shuffle=True):
-    """Return a DataLoader over any map-style data set; it shuffles anew for every epoch.
-
-    Raises ValueError if the batch size is not a positive integer.
+    A batch is (images float32 [N, 1, 28, 28], labels int64 [N]), on the device. With
+    `extend_data`, the data set also holds each image shifted by a pixel in four directions.
     """
-    if batch_size is None:
-        raise ValueError("batch_size should be a positive integer value, but got batch_size=None")
-    return MNISTLoader(dataset, batch_size, shuffle)
+    dataset = get_dataset(root, train=True, transform=transform)
+    if extend_data:
+        dataset = extend_by_shifts(dataset)
+    return get_loader(dataset, batch_size or BATCH_SIZE, device=device)
 
 
-def get_train_loader(*, root="./data", batch_size=BATCH_SIZE, extend_data=False):
-    """Return shuffled training batches, by default 6,000 of 10 images and labels.
-
-    A batch is (images float32 [N, 1, 28, 28], labels int64 [N]). With `extend_data`, each
-    image comes in its four shifts by a pixel, too.
-    """
-    dataset = get_dataset(root, train=True)
-    return get_loader(extend_by_shifts(dataset) if extend_data else dataset, batch_size)
-
-
-def get_test_loader(*, root="./data", batch_size=BATCH_SIZE):
-    """Return test batches in file order, by default 1,000 of 10 images and labels."""
-    return get_loader(get_dataset(root, train=False), batch_size, shuffle=False)
+def get_test_loader(
+    *, root=mnist_files.DEFAULT_ROOT, transform=transformations, batch_size=None, device="cpu"
+):
+    """Return test batches in file order, by default 1,000 of `BATCH_SIZE` images and labels."""
+    dataset = get_dataset(root, train=False, transform=transform)
+    return get_loader(dataset, batch_size or BATCH_SIZE, shuffle=False, device=device)
 
 
 def train_network(
-    data_loader,
-    model,
-    num_epochs,
-    optimizer,
-    reshape_input,
-    calc_loss,
-    *,
-    compile=False,
-    first_epoch=1,
-    after_epoch=None,
+    data_loader, model, num_epochs, optimizer, reshape_input, calc_loss, *, epochs=None
 ):
     """Fit the model by mini-batch gradient descent, printing the loss at every 100th step.
 
     `reshape_input(images)` gives the model's input, `calc_loss(outputs, expected_outputs)`
-    the scalar loss. Batches go to the device that the model is on. With `compile`, ten steps
-    at a time run as one function made by `torch.compile`. For `first_epoch`, `after_epoch`
-    and what is raised, see `run_epochs`.
+    the scalar loss. Batches go to the device that the model is on. `epochs`, an iterable of
+    epoch numbers, replaces the plain 1 to `num_epochs`: what has to happen between epochs (a
+    learning-rate schedule, a test, early stopping) goes into a generator of them. Raises
+    RuntimeError if a printed loss is not finite.
     """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-    def take_steps(batches):
+    device = get_device(model)
+    num_steps = len(data_loader)
+    for epoch in range(1, num_epochs + 1) if epochs is None else epochs:
         model.train()
-        for images, expected_outputs in batches:
+        for step, (images, expected_outputs) in enumerate(data_loader, start=1):
+            images, expected_outputs = images.to(device), expected_outputs.to(device)
             outputs = model(reshape_input(images))
             loss = calc_loss(outputs, expected_outputs)
 
-            # optimizer.zero_grad(), without its profiling, which takes longer than a layer
-            for parameter in parameters:
-                parameter.grad = None
+            optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            yield loss.item
 
-    if compile:
-        from training import compiled
-
-        take_steps = compiled.compile_steps(
-            model, optimizer, reshape_input, calc_loss, is_resumed=first_epoch > 1
-        )
-
-    run_epochs(
-        data_loader,
-        num_epochs,
-        take_steps,
-        get_device(model),
-        first_epoch=first_epoch,
-        after_epoch=after_epoch,
-    )
-
-
-def run_epochs(data_loader, num_epochs, take_steps, device, *, first_epoch=1, after_epoch=None):
-    """Have `take_steps` go through each epoch's batches; print the loss at every 100th step.
-
-    `take_steps(batches)` is a generator: for each batch, on `device`, it takes a step of
-    training and yields a function that returns the step's loss as a float. Only printed
-    losses are asked for, as the answer keeps an accelerator waiting. A resumed training
-    starts at `first_epoch`; `after_epoch(epoch)` is called at the end of each. Raises
-    ValueError if `num_epochs` is not positive, RuntimeError if a printed loss is not finite.
-    """
-    if operator.index(num_epochs) < 1:
-        raise ValueError(f"the number of epochs must be at least 1, not {num_epochs}")
-
-    num_steps = len(data_loader)
-    for epoch in range(first_epoch, num_epochs + 1):
-        batches = iterate_on(device, data_loader)
-        for step, read_loss in enumerate(take_steps(batches), start=1):
             if step % 100 == 0 or step == num_steps:
-                progress = f"Epoch [{epoch}/{num_epochs}], Step [{step}/{num_steps}]"
-                _print_progress(progress, read_loss())
-        if after_epoch is not None:
-            after_epoch(epoch)
+                print_progress(epoch, num_epochs, step, num_steps, loss.item())
 
 
-def _print_progress(progress, loss):
+def print_progress(epoch, num_epochs, step, num_steps, loss):
+    """Print where a training is and its loss, a float. Raises RuntimeError if it is not finite."""
+    progress = f"Epoch [{epoch}/{num_epochs}], Step [{step}/{num_steps}]"
     if not math.isfinite(loss):
         raise RuntimeError(
-            f"{progress}: the loss is {loss}, training on would be in vain; "
-            "try a lower learning rate, and check the input for NaN and infinity"
+            f"{progress}: the loss is {loss}, so the training stops; try a lower learning rate, "
+            "and check the input for NaN and infinity"
         )
     print(f"{progress}, Loss: {loss:.4f}", flush=True)
 
@@ -172,15 +123,20 @@ def test_network(data_loader, model, reshape):
     """Print and return (as a float) the fraction of images whose digit the model predicts.
 
     The predicted digit is the index of the largest of the model's outputs. `reshape(images)`
-    gives the model's input. Batches go to the device that the model is on.
+    gives the model's input. Batches go to the device that the model is on. Raises ValueError
+    if the loader has no batches.
     """
-    model.eval()
+    device = get_device(model)
     num_correct = num_images = 0
-    for images, expected_outputs in iterate_on(get_device(model), data_loader):
+    model.eval()
+    for images, expected_outputs in data_loader:
+        images, expected_outputs = images.to(device), expected_outputs.to(device)
         predictions = model(reshape(images)).argmax(dim=1)
         num_correct += (predictions == expected_outputs).sum()
         num_images += len(images)
 
+    if num_images == 0:
+        raise ValueError("the data loader has no images to test the network on")
     fraction = int(num_correct) / num_images
     print(f"Test data results: {fraction}", flush=True)
     return fraction
@@ -194,26 +150,10 @@ def get_device(model):
 def expand_expected_output(tensor_of_expected_outputs, output_size):
     """One-hot expand labels: int64 [N] to float32 [N, output_size], on the labels' device.
 
-    Raises TypeError for labels of another dtype (but int32), ValueError for another shape,
-    and for labels outside 0 to output_size - 1 (on CUDA, PyTorch's own error, and later).
+    Raises what `torch.nn.functional.one_hot` raises for labels of another dtype and outside 0 to
+    output_size - 1.
     """
-    labels = tensor_of_expected_outputs
-    if labels.dim() != 1:
-        raise ValueError(f"labels must have shape [N], not {list(labels.shape)}")
-    try:
-        return _identity_matrix(output_size, labels.device).index_select(0, labels)
-    except (IndexError, RuntimeError):  # index_select checks as it goes, at no extra cost
-        if labels.dtype not in (torch.int64, torch.int32):
-            raise TypeError(f"labels must be int64, not {labels.dtype}; try .long()") from None
-        raise ValueError(
-            f"labels must lie in 0 to {output_size - 1}, not in {labels.min()} to {labels.max()}"
-        ) from None
-
-
-@functools.cache
-def _identity_matrix(size, device):
-    # Its row k is label k, one-hot expanded.
-    return torch.eye(size, dtype=torch.float32, device=device)
+    return one_hot(tensor_of_expected_outputs, output_size).float()
 
 
 def expand_single_output(expected_output, output_size):

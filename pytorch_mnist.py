@@ -6,12 +6,16 @@ is 1. Gradient descent on the mean squared error, in batches of 10 images, reach
 of the test images in 30 epochs.
 """
 
+import functools
+
 import torch
 from torch import nn
 
 import common
 from common import expand_expected_output, expand_single_output  # noqa: F401 (for the REPL)
-from training import command_line, run
+from mnist.files import DEFAULT_ROOT
+from training import command_line
+from training.run import start_run
 
 INPUT_SIZE = 28 * 28
 HIDDEN_SIZE = 100
@@ -26,10 +30,10 @@ transform_expected_output = expand_expected_output
 class Net(nn.Module):
     """784 pixels to 100 hidden to 10 output neurons: float32 [N, 784] to [N, 10]."""
 
-    def __init__(self):
+    def __init__(self, hidden_size=HIDDEN_SIZE):
         super().__init__()
-        self.hidden_layer = nn.Linear(INPUT_SIZE, HIDDEN_SIZE)
-        self.output_layer = nn.Linear(HIDDEN_SIZE, OUTPUT_SIZE)
+        self.hidden_layer = nn.Linear(INPUT_SIZE, hidden_size)
+        self.output_layer = nn.Linear(hidden_size, OUTPUT_SIZE)
 
     def forward(self, x):
         x = torch.sigmoid(self.hidden_layer(x))
@@ -39,17 +43,11 @@ class Net(nn.Module):
 def create_input_reshaper():
     """Return a function that flattens images [N, 1, 28, 28] to rows [N, 784].
 
-    It raises ValueError for images that don't have 784 pixels each.
+    It raises RuntimeError for images that don't have 784 pixels each.
     """
 
     def reshape_input(images):
-        try:
-            return images.reshape(len(images), INPUT_SIZE)
-        except (RuntimeError, TypeError):
-            raise ValueError(
-                f"images of shape {list(images.shape)} don't have {INPUT_SIZE} pixels each; "
-                "expected [N, 1, 28, 28]"
-            ) from None
+        return images.reshape(len(images), INPUT_SIZE)
 
     return reshape_input
 
@@ -66,46 +64,42 @@ def create_loss_function(loss_function):
     return calc_loss
 
 
-def run_network(net, *, epochs=NUM_EPOCHS, lr=LEARNING_RATE, compile=False, **settings):
+def run_network(
+    net,
+    *,
+    epochs=None,
+    lr=None,
+    batch_size=None,
+    data_root=DEFAULT_ROOT,
+    compile=False,
+    train_network=common.train_network,
+    **options,
+):
     """Train `net` in place, on the device where it is, and test it; return the test result.
 
-    The starting weights and, with `torch.manual_seed`, the seed are the caller's. Further
-    settings are those of `run.train_and_test`: batch_size, threads, data_root,
-    save_model, checkpoint, test_each_epoch.
-    Raises ValueError for epochs, learning rate or batch size that are not positive,
+    Epochs, learning rate and batch size are the constants above and `common.BATCH_SIZE` unless
+    they are given; `options` are those of `training.run.start_run`. The seed is the caller's:
+    `torch.manual_seed` before the net is created. Raises ValueError for settings out of range,
     RuntimeError or OSError for data that can't be read, a loss that is not finite, or a file
     that can't be written.
     """
-    check_learning_rate(lr)
-    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+    epochs = NUM_EPOCHS if epochs is None else epochs
+    lr = LEARNING_RATE if lr is None else lr
+    if compile:
+        from training.compiled import train_network
+
+    loader_options = {"root": data_root, "batch_size": batch_size, "device": common.get_device(net)}
+    train_loader = common.get_train_loader(**loader_options)
+    test_loader = common.get_test_loader(**loader_options)
     reshape_input = create_input_reshaper()
     calc_loss = create_loss_function(nn.MSELoss())
+    sgd = torch.optim.SGD(net.parameters(), lr=lr)
+    test = functools.partial(common.test_network, test_loader, net, reshape_input)
 
-    def train(train_loader, **course):
-        common.train_network(
-            train_loader,
-            net,
-            epochs,
-            optimizer,
-            reshape_input,
-            calc_loss,
-            compile=compile,
-            **course,
-        )
-
-    return run.train_and_test(
-        net,
-        train,
-        reshape_input,
-        optimizer=optimizer,
-        resume_only_with={"lr": lr, "backprop": "compiled" if compile else "autograd"},
-        **settings,
-    )
-
-
-def check_learning_rate(lr):
-    if not 0 < lr < float("inf"):
-        raise ValueError(f"the learning rate must be above 0 and finite, not {lr}")
+    with start_run(net, sgd, train_loader, epochs, test, compile=compile, **options) as epochs_left:
+        train_network(train_loader, net, epochs, sgd, reshape_input, calc_loss, epochs=epochs_left)
+        print()
+        return test()
 
 
 def main():

@@ -7,14 +7,19 @@ end in ten plain linear outputs; the softmax is part of the loss, `nn.CrossEntro
 """
 
 import argparse
+import functools
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
 import common
-from pytorch_mnist import OUTPUT_SIZE, check_learning_rate
-from training import command_line, run
+from mnist.files import DEFAULT_ROOT
+from pytorch_mnist import OUTPUT_SIZE
+from training import command_line
+from training.run import start_run
+
+NUM_THREADS = 2  # a convolution is large enough to share
 
 
 class ConvNetSimple(nn.Module):
@@ -85,7 +90,7 @@ class ConvNetFinal(nn.Module):
 
 
 class Design(NamedTuple):
-    """A network and the settings of its run."""
+    """A network and the settings of its experiment."""
 
     network: type[nn.Module]
     epochs: int
@@ -107,33 +112,42 @@ def identity(images):
     return images
 
 
-def run_network(net, *, epochs, lr, weight_decay=0.0, compile=False, **settings):
+def run_network(
+    net,
+    *,
+    epochs,
+    lr,
+    weight_decay=0.0,
+    batch_size=None,
+    extend_data=False,
+    data_root=DEFAULT_ROOT,
+    compile=False,
+    threads=NUM_THREADS,
+    **options,
+):
     """Train `net` in place, on the device where it is, and test it; return the test result.
 
-    Further settings are those of `run.train_and_test`. Raises ValueError for settings
-    that are not positive, RuntimeError or OSError as `pytorch_mnist.run_network` does.
+    `options` are those of `training.run.start_run`. Raises ValueError for settings out of range,
+    RuntimeError or OSError as `pytorch_mnist.run_network` does.
     """
-    check_learning_rate(lr)
-    optimizer = torch.optim.SGD(net.parameters(), lr=lr, weight_decay=weight_decay)
+    train_network = common.train_network
+    if compile:
+        from training.compiled import train_network
+
+    # Channels last in memory: on the CPU, a convolution then takes two thirds of the time.
+    net.to(memory_format=torch.channels_last)
+    loader_options = {"root": data_root, "batch_size": batch_size, "device": common.get_device(net)}
+    train_loader = common.get_train_loader(extend_data=extend_data, **loader_options)
+    test_loader = common.get_test_loader(**loader_options)
     calc_loss = nn.CrossEntropyLoss()
+    sgd = torch.optim.SGD(net.parameters(), lr=lr, weight_decay=weight_decay)
+    test = functools.partial(common.test_network, test_loader, net, identity)
 
-    def train(train_loader, **course):
-        common.train_network(
-            train_loader, net, epochs, optimizer, identity, calc_loss, compile=compile, **course
-        )
-
-    return run.train_and_test(
-        net,
-        train,
-        identity,
-        optimizer=optimizer,
-        resume_only_with={
-            "lr": lr,
-            "weight_decay": weight_decay,
-            "backprop": "compiled" if compile else "autograd",
-        },
-        **settings,
-    )
+    options |= {"compile": compile, "threads": threads}
+    with start_run(net, sgd, train_loader, epochs, test, **options) as epochs_left:
+        train_network(train_loader, net, epochs, sgd, identity, calc_loss, epochs=epochs_left)
+        print()
+        return test()
 
 
 def create_parser():
@@ -145,6 +159,7 @@ def create_parser():
         "Train and test a convolutional network on MNIST. Each design has its own defaults.",
         epochs=design.epochs,
         lr=design.lr,
+        threads=NUM_THREADS,
         parents=[net_parser],
     )
     command_line.add_compile_flag(parser)
@@ -167,8 +182,7 @@ def create_parser():
 def main():
     device, settings = command_line.start(create_parser())
     net = DESIGNS[settings.pop("net")].network()
-    # Channels last in memory: on the CPU, a convolution then takes two thirds of the time.
-    run_network(net.to(device, memory_format=torch.channels_last), **settings)
+    run_network(net.to(device), **settings)
 
 
 if __name__ == "__main__":

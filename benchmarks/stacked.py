@@ -1,6 +1,8 @@
 """Does it pay to train several networks at once? Seconds for an epoch of one network."""
 
 import argparse
+import contextlib
+import io
 import statistics
 import sys
 import time
@@ -9,20 +11,24 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
+from torch import nn
 
 import backprop_manual_mnist
 import common
-from pytorch_mnist import LEARNING_RATE, Net
+from mnist.images import keep_first
+from pytorch_mnist import LEARNING_RATE, Net, create_input_reshaper, create_loss_function
 from study import stacked
 
 
 def time_one(num_images):
     """Train one network alone, as `backprop_manual_mnist.py` does."""
     loader = get_loader(num_images)
-    take_steps = backprop_manual_mnist.create_steps(Net(), LEARNING_RATE)
+    net = Net()
+    sgd = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE)
+    reshape_input, calc_loss = create_input_reshaper(), create_loss_function(nn.MSELoss())
     start = time.perf_counter()
-    for _ in take_steps(loader):
-        pass
+    with contextlib.redirect_stdout(io.StringIO()):
+        backprop_manual_mnist.train_network(loader, net, 1, sgd, reshape_input, calc_loss)
     return time.perf_counter() - start
 
 
@@ -31,14 +37,12 @@ def time_stack(size, num_images):
     loader = get_loader(num_images)
     nets, random_states = stacked.create_networks(Net, range(size))
     start = time.perf_counter()
-    stacked.train_networks(
-        nets, random_states, loader, 1, LEARNING_RATE, after_epoch=lambda net: None
-    )
+    stacked.train_networks(nets, random_states, loader, LEARNING_RATE, epochs=[1])
     return (time.perf_counter() - start) / size
 
 
 def get_loader(num_images):
-    return common.get_loader(common.keep_first(common.get_dataset(), num_images))
+    return common.get_loader(keep_first(common.get_dataset(), num_images))
 
 
 def main():

@@ -1,12 +1,15 @@
-"""Files that are written whole or not at all: another program never sees a half of one."""
+"""Atomic writes: a file is replaced completely or not at all, whoever reads or writes it."""
 
 import contextlib
 import os
+import secrets
 from pathlib import Path
 
 
 def check_writable(file):
     """Raise OSError if `file` can't be written, before hours of training depend on it."""
+    if not str(file) or str(file).endswith(("/", os.sep)):
+        raise OSError(f"can't save to {str(file)!r}: that names no file")
     file = resolve(file)
     if not file.parent.is_dir():
         raise FileNotFoundError(f"can't save to {file}: there is no folder {file.parent}")
@@ -21,24 +24,24 @@ def check_writable(file):
 
 
 def write(file, save):
-    """Have `save(stream)` write the content of `file`, which replaces it: atomically, durably.
+    """Have `save(stream)` write the new content of `file`: atomically, durably.
 
     Raises OSError if that fails; what was there before is then untouched.
     """
-    check_writable(file)
     file = resolve(file)
     temporary_file = _get_temporary_file(file)
     try:
-        with open(temporary_file, "wb") as stream:
+        with open(temporary_file, "xb") as stream:
             save(stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary_file, file)
         _sync_folder(file.parent)
-    except (OSError, RuntimeError) as error:  # torch.save may say either when the disk is full
-        raise OSError(f"can't save to {file}: {error}") from error
+    except OSError as error:
+        raise OSError(f"can't save to {file}: {error.strerror}") from error
     finally:
-        temporary_file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary_file.unlink()
 
 
 def write_text(file, text):
@@ -51,8 +54,16 @@ def resolve(file):
     return Path(file).expanduser().resolve()
 
 
+def remove_leftovers(file):
+    """Remove what killed writers of `file` left. Only for who knows that no other one writes it."""
+    file = resolve(file)
+    for leftover in file.parent.glob(f".{file.name}.{'[0-9a-f]' * 16}.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
 def _get_temporary_file(file):
-    return file.with_name(f".{file.name}.tmp")
+    # A name of its own for each write, so that two writers don't meet in one file.
+    return file.with_name(f".{file.name}.{secrets.token_hex(8)}.tmp")
 
 
 def _sync_folder(folder):

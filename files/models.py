@@ -1,56 +1,73 @@
-"""Trained networks on disk: written whole or not at all, and read only if they are whole."""
+"""Saved networks: what PyTorch calls a `state_dict`, tensors by the names of a network's own."""
 
+import io
+import pickle
 import zipfile
 
 import torch
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from files import atomic
 
 
-def save_model(model, file):
+def save_model(model, file, *, normalized=False):
     """Write the model's `state_dict`, as CPU tensors, to `file`, replacing it atomically.
 
-    Raises OSError if `file` can't be written; what was there before is then untouched.
+    `normalized` says that the network was trained on normalised inputs: it is noted where a
+    `state_dict` keeps its version numbers, so that the file still loads everywhere. Raises
+    OSError if `file` can't be written; what was there before is then untouched.
     """
-    write({name: value.cpu() for name, value in model.state_dict().items()}, file)
+    state = model.state_dict()
+    for name, value in state.items():
+        state[name] = value.cpu()
+    if normalized:
+        state._metadata[""]["normalized"] = True
+    write(state, file)
+
+
+def is_normalized(state):
+    """Say whether a state that `read_state` returned is of a network with normalised inputs."""
+    return getattr(state, "_metadata", {}).get("", {}).get("normalized", False)
+
+
+def check_replaceable(file):
+    """Raise OSError if `file` can't be written, or holds anything but a saved network."""
+    atomic.check_writable(file)
+    file = atomic.resolve(file)
+    if file.exists():
+        try:
+            is_model = _is_state(read(file))
+        except ValueError:
+            is_model = False
+        if not is_model:
+            raise OSError(f"{file} exists and is not a saved network; give another name")
 
 
 def load_network(network, file):
-    """Fill the network (an `nn.Module`) with what `save_model` wrote; return it.
+    """Load the `state_dict` in `file` into the network; return the network.
 
-    Raises OSError if there is no such file, ValueError if it is damaged, holds anything but
-    tensors and plain values, or another network; `network` is then unchanged.
+    A checkpoint's network is taken, too. Raises OSError if there is no such file, ValueError if it
+    is damaged, or holds something else or another network; `network` is then unchanged.
     """
-    state = read(file)
-    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
-        raise ValueError(f"{file} holds no network's state_dict, as --save-model writes it")
-    fill(network, state, file)
+    fill(network, read_state(file), file)
     return network
 
 
-def write(content, file):
-    """Write tensors and plain values to `file`: atomically, and durably. Raises OSError."""
-    atomic.write(file, lambda stream: torch.save(content, stream))
+def read_state(file):
+    """Return the `state_dict` in `file`. Raises OSError or ValueError, with the path."""
+    state = read(file)
+    if isinstance(state, dict) and _is_state(state.get("model")):  # a checkpoint
+        state = state["model"]
+    if not _is_state(state):
+        raise ValueError(f"{file} holds no network's state_dict, as --save-model writes it")
+    consume_prefix_in_state_dict_if_present(state, "module.")  # of DataParallel
+    return state
 
 
-def read(file):
-    """Return what `write` wrote. Raises OSError or ValueError, with the path."""
-    file = atomic.resolve(file)
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()  # the checksums, which torch.load doesn't look at
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # a damaged file can make the readers raise anything
-        raise ValueError(
-            f"{file} is damaged, or holds more than tensors and plain values, and is left as "
-            f"it is ({str(error).strip().splitlines()[0]})"
-        ) from error
+def _is_state(content):
+    return (
+        isinstance(content, dict) and bool(content) and all(map(torch.is_tensor, content.values()))
+    )
 
 
 def fill(model, state, file):
@@ -64,3 +81,38 @@ def fill(model, state, file):
                 f"the shape {found.get(name)}, not {shapes.get(name)}"
             )
     model.load_state_dict(state)
+
+
+def write(content, file):
+    """Write tensors and plain values to `file`: atomically, and durably. Raises OSError."""
+    buffer = io.BytesIO()  # so that a full disk is the system's error, not PyTorch's
+    torch.save(content, buffer)
+    atomic.write(file, lambda stream: stream.write(buffer.getbuffer()))
+
+
+def read(file):
+    """Return the tensors and plain values that `torch.save` wrote, in any format since 1.0.
+
+    Raises OSError or ValueError, with the path.
+    """
+    file = atomic.resolve(file)
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}")
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                damaged = archive.testzip()  # the checksums, which torch.load doesn't look at
+            if damaged is not None:
+                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except pickle.UnpicklingError as error:
+        if "global" not in str(error).lower():
+            raise ValueError(f"{file} is damaged, or no file of PyTorch's") from error
+        raise ValueError(
+            f"{file} holds more than tensors and plain values, which could run any code when it "
+            "is loaded; of a whole network, save the weights: torch.save(net.state_dict(), FILE)"
+        ) from error
+    except Exception as error:  # a damaged file can make the readers raise anything
+        raise ValueError(f"{file} is damaged, or no file of PyTorch's") from error

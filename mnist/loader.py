@@ -1,8 +1,73 @@
 """Batches of MNIST straight from memory, on the CPU or on an accelerator."""
 
+from typing import NamedTuple
+
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset, default_collate
+from torch.utils.weak import WeakTensorKeyDictionary
 from torchvision import datasets, transforms
+
+
+class MNISTLoader(DataLoader):
+    """A DataLoader that cuts batches of MNIST out of one tensor instead of image by image.
+
+    A plain DataLoader makes a PIL picture of each image and a tensor of that, again in every
+    epoch: more than half of the time of a training step. The data set holds all images as one
+    uint8 tensor, so here a batch is some of its rows, divided by 255 as `ToTensor` does. Batches
+    and shuffling are the plain DataLoader's, bit for bit.
+
+    It takes a DataLoader's arguments, and a `device` to assemble the batches on. What it can't
+    assemble (see `find_stored_images`) comes from the plain DataLoader, on the CPU.
+    """
+
+    def __init__(self, dataset, *, device="cpu", **options):
+        super().__init__(dataset, **options)
+        self.device = torch.device(device)
+        self._copies = WeakTensorKeyDictionary()
+
+    def __iter__(self):
+        stored = find_stored_images(self.dataset)
+        is_ordinary = (
+            self.batch_size is not None  # None where batches or their sampler are the caller's
+            and self.collate_fn is default_collate
+            and self.num_workers == 0
+            and not self.pin_memory
+        )
+        if stored is None or not is_ordinary:
+            return super().__iter__()
+        self._draw_worker_seed()
+        return self._assemble_batches(stored)
+
+    def draw_order(self):
+        """Draw an epoch's order: the items' indices, int64. Iterating would draw the same."""
+        self._draw_worker_seed()
+        return self._draw_indices()
+
+    def _draw_worker_seed(self):
+        # A plain DataLoader draws a seed for its worker processes when its iterator is made.
+        # Drawing one too keeps the stream of random numbers, and so the shuffling, the same.
+        torch.empty((), dtype=torch.int64).random_(generator=self.generator)
+
+    def _draw_indices(self):
+        indices = torch.tensor(list(self.sampler), dtype=torch.int64)
+        return indices[: len(self) * self.batch_size]  # which drops the last batch if it has to go
+
+    def _assemble_batches(self, stored):
+        stored = stored._replace(
+            images=self._copy_once(stored.images), labels=self._copy_once(stored.labels)
+        )
+        order = self._draw_indices()
+        for indices in order.split(get_block_size(self.batch_size)):
+            images, labels = stored.take(indices)
+            yield from zip(
+                images.split(self.batch_size), labels.split(self.batch_size), strict=True
+            )
+
+    def _copy_once(self, tensor):
+        # On an accelerator, the images stay there from epoch to epoch.
+        if tensor not in self._copies:
+            self._copies[tensor] = tensor.to(self.device)
+        return self._copies[tensor]
 
 
 def get_block_size(batch_size):
@@ -14,75 +79,49 @@ def get_block_size(batch_size):
     return batch_size * max(1, 100 // batch_size)
 
 
-class MNISTLoader(DataLoader):
-    """A DataLoader that assembles batches of MNIST by indexing, without Python per image.
+class StoredImages(NamedTuple):
+    """What the items of a data set are made of."""
 
-    A plain DataLoader makes of each image a PIL picture and of that a tensor, again in
-    every epoch: more than half of the time of a training step. The data set holds all images
-    as one uint8 tensor, so here a batch is its rows, divided by 255 as `ToTensor` does. Batches
-    and shuffling are the plain DataLoader's, bit for bit. A data set that does more to an
-    image than `ToTensor` is left to the plain DataLoader.
+    images: torch.Tensor  # uint8 [M, 28, 28]
+    labels: torch.Tensor  # int64 [M]
+    subset: torch.Tensor | None  # int64: which of them are the items, in order; None: all
+    normalizations: list  # what follows `ToTensor`
+
+    def take(self, indices):
+        """Return the items of these indices: images float32 [N, 1, 28, 28], labels int64 [N]."""
+        if self.subset is not None:
+            indices = self.subset[indices]
+        indices = indices.to(self.images.device)
+        images = self.images.index_select(0, indices).div(255).unsqueeze(1)
+        for normalize in self.normalizations:
+            images = normalize(images)
+        return images, self.labels.index_select(0, indices)
+
+
+def find_stored_images(dataset):
+    """Return the `StoredImages` of MNIST, of a subclass such as FashionMNIST, or of a `Subset`.
+
+    Return None if an item is more than a stored image with its label, after `ToTensor` and
+    perhaps `Normalize`: a random augmentation, for example, differs from image to image.
     """
+    subset = None
+    while type(dataset) is Subset:  # `random_split` makes them, too
+        indices = torch.as_tensor(dataset.indices, dtype=torch.int64)
+        if (indices < 0).any():  # counted from the end
+            return None
+        subset = indices if subset is None else indices[subset]
+        dataset = dataset.dataset
 
-    def __init__(self, dataset, batch_size, shuffle):
-        # No other options: what assembles batches here would pass over them.
-        super().__init__(dataset, batch_size=batch_size, shuffle=shuffle)
-
-    def __iter__(self):
-        if _yields_images_as_stored(self.dataset):
-            return self._assemble_on(torch.device("cpu"))
-        return super().__iter__()
-
-    def iterate_on(self, device):
-        """Iterate over one epoch's batches on `device`, assembled there if they can be."""
-        if _yields_images_as_stored(self.dataset):
-            return self._assemble_on(device)
-        return iterate_on(device, super().__iter__())
-
-    def draw_order(self):
-        """Draw an epoch's order: the items' indices, int64. Iterating would draw the same."""
-        self._draw_worker_seed()
-        return self._draw_indices()
-
-    def _draw_worker_seed(self):
-        # A plain DataLoader draws a seed for its worker processes when its iterator is made.
-        # Drawing one too keeps the stream of random numbers, and so the shuffling, the same.
-        torch.empty((), dtype=torch.int64).random_()
-
-    def _draw_indices(self):
-        return torch.tensor(list(self.sampler), dtype=torch.int64)
-
-    def _assemble_on(self, device):
-        self._draw_worker_seed()
-        return self._assemble_batches(device)
-
-    def _assemble_batches(self, device):
-        all_images, all_labels = self.dataset.data.to(device), self.dataset.targets.to(device)
-        order = self._draw_indices().to(device)
-        for indices in order.split(get_block_size(self.batch_size)):
-            images = all_images.index_select(0, indices).div(255).unsqueeze(1)
-            labels = all_labels.index_select(0, indices)
-            yield from zip(
-                images.split(self.batch_size), labels.split(self.batch_size), strict=True
-            )
-
-
-def _yields_images_as_stored(dataset):
-    """Is an item of this data set just `ToTensor` of a stored image, with its label?"""
-    return (
+    steps = getattr(dataset, "transform", None)
+    steps = list(getattr(steps, "transforms", [steps]))
+    is_stored = (
         isinstance(dataset, datasets.MNIST)
         and type(dataset).__getitem__ is datasets.MNIST.__getitem__
-        and [type(step) for step in getattr(dataset.transform, "transforms", [dataset.transform])]
-        == [transforms.ToTensor]
+        and type(steps[0]) is transforms.ToTensor
+        and all(type(step) is transforms.Normalize for step in steps[1:])
         and dataset.target_transform is None
         and torch.is_tensor(dataset.data)
         and dataset.data.dtype == torch.uint8
         and torch.is_tensor(dataset.targets)
     )
-
-
-def iterate_on(device, data_loader):
-    """Iterate over one epoch's batches of images and labels, on `device`."""
-    if isinstance(data_loader, MNISTLoader):
-        return data_loader.iterate_on(device)
-    return ((images.to(device), labels.to(device)) for images, labels in data_loader)
+    return StoredImages(dataset.data, dataset.targets, subset, steps[1:]) if is_stored else None

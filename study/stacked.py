@@ -10,8 +10,7 @@ shows what this saves.
 import torch
 
 import common
-from backprop_manual_mnist import sigmoid_prime
-from mnist.loader import get_block_size
+from mnist.loader import find_stored_images, get_block_size
 from pytorch_mnist import INPUT_SIZE, OUTPUT_SIZE
 
 
@@ -28,40 +27,37 @@ def create_networks(create_network, seeds):
     return nets, random_states
 
 
-def train_networks(nets, random_states, train_loader, epochs, lr, after_epoch):
+def train_networks(nets, random_states, train_loader, lr, epochs):
     """Train each of the `nets` (each a `pytorch_mnist.Net`) in place, on their device.
 
     Each network draws the order of its images from its own random generator's state, as if
-    it were trained alone. `after_epoch(net)` is called for each at the end of each epoch.
+    it were trained alone. `epochs` is an iterable, as in `common.train_network`.
     """
     device = common.get_device(nets[0])
-    images, labels = train_loader.dataset.data.to(device), train_loader.dataset.targets.to(device)
+    stored = find_stored_images(train_loader.dataset)
+    stored = stored._replace(images=stored.images.to(device), labels=stored.labels.to(device))
     take_steps = create_steps(nets, lr)
     random_states = list(random_states)  # the caller's stay
-    for _ in range(epochs):
+    for _ in epochs:
         orders = []
         for index, random_state in enumerate(random_states):
             torch.set_rng_state(random_state)
             orders.append(train_loader.draw_order())
             random_states[index] = torch.get_rng_state()
-        orders = torch.stack(orders).to(device)
-        take_steps(iterate_batches(images, labels, orders, train_loader.batch_size))
-        for net in nets:
-            after_epoch(net)
+        take_steps(iterate_batches(stored, torch.stack(orders), train_loader.batch_size))
 
 
-def iterate_batches(images, labels, orders, batch_size):
+def iterate_batches(stored, orders, batch_size):
     """Iterate over an epoch's batches for S networks, each in its order, of [S, number of images].
 
-    `images` are uint8 [number of images, 28, 28], `labels` int64. An item holds inputs
-    [S, N, 784] and one-hot expected outputs [S, N, 10], float32.
+    `stored` are the data set's `StoredImages`. An item holds inputs [S, N, 784] and one-hot
+    expected outputs [S, N, 10], float32.
     """
     num_networks = len(orders)
     for indices in orders.split(get_block_size(batch_size), dim=1):
-        indices = indices.flatten()
-        a_l0 = images.index_select(0, indices).div(255).view(num_networks, -1, INPUT_SIZE)
-        y = common.expand_expected_output(labels.index_select(0, indices), OUTPUT_SIZE)
-        y = y.view(num_networks, -1, OUTPUT_SIZE)
+        images, labels = stored.take(indices.flatten())
+        a_l0 = images.view(num_networks, -1, INPUT_SIZE)
+        y = common.expand_expected_output(labels, OUTPUT_SIZE).view(num_networks, -1, OUTPUT_SIZE)
         yield from zip(a_l0.split(batch_size, dim=1), y.split(batch_size, dim=1), strict=True)
 
 
@@ -92,6 +88,11 @@ def create_steps(nets, lr):
             b_l1.sub_(delta_l1.sum(dim=1, keepdim=True), alpha=step)
 
     return take_steps
+
+
+def sigmoid_prime(a):
+    """The derivative of the sigmoid where its value is a: a - a*a, in one operation."""
+    return torch.addcmul(a, a, a, value=-1)
 
 
 def _stack(parameters):

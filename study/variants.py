@@ -1,8 +1,8 @@
-"""The ladder from the article's experiment to the book's: they differ in three things.
+"""The variants between the article's experiment and the book's: they differ in three things.
 
 Both train a 784-100-10 network of sigmoids for 30 epochs, in batches of 10 at learning rate
 3.0: the article as `pytorch_mnist.py` does, the book in chapter 1 of Nielsen's "Neural Networks
-and Deep Learning". Each variant takes over one of the book's differences, `book` all three.
+and Deep Learning". Each variant is named by what it takes from the book; `book` takes all three.
 """
 
 import contextlib
@@ -16,6 +16,9 @@ import torch
 from torch import nn
 
 import common
+from mnist.files import DEFAULT_ROOT
+from mnist.images import keep_first
+from mnist.loader import find_stored_images
 from pytorch_mnist import (
     LEARNING_RATE,
     OUTPUT_SIZE,
@@ -24,17 +27,18 @@ from pytorch_mnist import (
     create_loss_function,
 )
 from study import stacked
-from training import run
+from training.run import use_threads
 
 PUBLISHED_ACCURACIES = {"article": (0.9785, 0.9796), "book": (0.9659,)}
 
 
 class Variant(NamedTuple):
-    """What is the book's in a variant; all else is the article's."""
+    """What is not the article's in a variant."""
 
     book_init: bool = False
     book_cost: bool = False
     book_data: bool = False
+    normalized: bool = False  # the inputs, as the companion repository's head has them
 
 
 VARIANTS = {
@@ -42,7 +46,11 @@ VARIANTS = {
     "init": Variant(book_init=True),
     "cost": Variant(book_cost=True),
     "data": Variant(book_data=True),
+    "init+cost": Variant(book_init=True, book_cost=True),
+    "init+data": Variant(book_init=True, book_data=True),
+    "cost+data": Variant(book_cost=True, book_data=True),
     "book": Variant(book_init=True, book_cost=True, book_data=True),
+    "normalized": Variant(normalized=True),
 }
 
 
@@ -75,12 +83,16 @@ BOOK_COST_FACTOR = OUTPUT_SIZE / 2  # the book's cost over the article's
 BOOK_TRAINING_SIZE = 50_000  # the book keeps the last 10,000 images for validation
 
 
-def get_train_loader(variant, data_root="./data"):
+def get_train_loader(variant, data_root=DEFAULT_ROOT):
     """Return the shuffled training batches, of the first 50,000 images if they are the book's."""
-    loader = common.get_train_loader(root=data_root)
+    loader = common.get_train_loader(root=data_root, transform=get_transform(variant))
     if variant.book_data:
-        common.keep_first(loader.dataset, BOOK_TRAINING_SIZE)
+        keep_first(loader.dataset, BOOK_TRAINING_SIZE)
     return loader
+
+
+def get_transform(variant):
+    return common.normalized_transformations if variant.normalized else common.transformations
 
 
 def get_learning_rate(variant):
@@ -104,10 +116,10 @@ def get_settings(name, epochs, backprop):
     }
 
 
-def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root="./data"):
+def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root=DEFAULT_ROOT):
     """Train the variant of this name once for each of the seeds; return the results, dicts.
 
-    `backprop` is "manual" (all seeds at once, by `stacked_training`) or "autograd" (one after
+    `backprop` is "manual" (all seeds at once, by `stacked`) or "autograd" (one after
     the other, as `pytorch_mnist.py` does). "article" with seed k is the training of
     `pytorch_mnist.py --seed k`. Accuracies are fractions of the test images, errors fractions
     of a digit's test images, seconds each run's share.
@@ -115,19 +127,22 @@ def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root="./
     variant = VARIANTS[name]
     train_networks = {"manual": _train_by_hand, "autograd": _train_by_autograd}[backprop]
     train_loader = get_train_loader(variant, data_root)
-    test_set = common.get_dataset(data_root, train=False)
+    test_set = common.get_dataset(data_root, train=False, transform=get_transform(variant))
 
     start = time.monotonic()
     nets, random_states = stacked.create_networks(lambda: create_network(variant).to(device), seeds)
-    test_inputs = create_input_reshaper()(test_set.data.to(device).div(255))
-    test_labels = test_set.targets.to(device)
+    test_images, test_labels = find_stored_images(test_set).take(torch.arange(len(test_set)))
+    test_inputs, test_labels = test_images.flatten(1).to(device), test_labels.to(device)
     missed = {net: [] for net in nets}  # of each digit, after each epoch
 
-    def after_epoch(net):
-        missed[net].append(count_missed(net, test_inputs, test_labels))
+    def count_after_each_epoch(nets):
+        for epoch in range(1, epochs + 1):
+            yield epoch
+            for net in nets:
+                missed[net].append(count_missed(net, test_inputs, test_labels))
 
-    with run.use_threads(1):
-        train_networks(variant, nets, random_states, train_loader, epochs, after_epoch)
+    with use_threads(1):
+        train_networks(variant, nets, random_states, train_loader, epochs, count_after_each_epoch)
     seconds = (time.monotonic() - start) / len(seeds)
 
     num_images = torch.bincount(test_set.targets)  # of each digit
@@ -156,12 +171,13 @@ def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root="./
     ]
 
 
-def _train_by_hand(variant, nets, random_states, train_loader, epochs, after_epoch):
-    lr = get_learning_rate(variant)
-    stacked.train_networks(nets, random_states, train_loader, epochs, lr, after_epoch)
+def _train_by_hand(variant, nets, random_states, train_loader, num_epochs, iterate_epochs):
+    stacked.train_networks(
+        nets, random_states, train_loader, get_learning_rate(variant), iterate_epochs(nets)
+    )
 
 
-def _train_by_autograd(variant, nets, random_states, train_loader, epochs, after_epoch):
+def _train_by_autograd(variant, nets, random_states, train_loader, num_epochs, iterate_epochs):
     for net, random_state in zip(nets, random_states, strict=True):
         torch.set_rng_state(random_state)
         # The progress lines of many trainings would be of no use.
@@ -169,11 +185,11 @@ def _train_by_autograd(variant, nets, random_states, train_loader, epochs, after
             common.train_network(
                 train_loader,
                 net,
-                epochs,
+                num_epochs,
                 torch.optim.SGD(net.parameters(), lr=LEARNING_RATE),
                 create_input_reshaper(),
                 create_cost(variant),
-                after_epoch=lambda epoch, net=net: after_epoch(net),
+                epochs=iterate_epochs([net]),
             )
 
 
@@ -183,5 +199,5 @@ def count_missed(net, inputs, labels):
 
     `inputs` are float32 [N, 784], `labels` int64 [N], on the network's device.
     """
-    answers = net(inputs).argmax(dim=1)
-    return torch.bincount(labels[answers != labels], minlength=OUTPUT_SIZE).cpu()
+    predictions = net(inputs).argmax(dim=1)
+    return torch.bincount(labels[predictions != labels], minlength=OUTPUT_SIZE).cpu()

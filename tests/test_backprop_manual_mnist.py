@@ -8,6 +8,7 @@ from torch import nn
 import backprop_manual_mnist
 import common
 import pytorch_mnist
+from mnist.images import keep_first
 
 
 def take_manual_step(net, images, labels, lr):
@@ -89,7 +90,7 @@ def test_a_smaller_last_batch_is_taken(capsys):
         run_network(net)
         return net, capsys.readouterr().out
 
-    loader = common.get_loader(common.keep_first(common.get_dataset(), 107), 10, shuffle=False)
+    loader = common.get_loader(keep_first(common.get_dataset(), 107), 10, shuffle=False)
 
     def by_hand(net):
         take_steps = backprop_manual_mnist.create_steps(net, 3.0)

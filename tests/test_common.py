@@ -15,6 +15,7 @@ from torchvision import datasets, transforms
 import common
 import pytorch_mnist
 from mnist import files as mnist_files
+from mnist.images import keep_first
 
 DATA_ROOT = mnist_files.find_root()
 
@@ -94,7 +95,7 @@ def test_a_caller_s_transform_is_honoured():
     def invert(image):
         return 1 - transforms.functional.to_tensor(image)
 
-    dataset = common.keep_first(common.get_dataset(transform=invert), 40)
+    dataset = keep_first(common.get_dataset(transform=invert), 40)
     expected = list(DataLoader(dataset, batch_size=10))
     assert torch.equal(expected[0][0][0], 1 - common.get_dataset()[0][0])
     assert assert_same_batches(common.get_loader(dataset, shuffle=False), expected) == 4
@@ -125,7 +126,7 @@ def test_test_loader_keeps_the_file_s_order():
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_plain_data_loader_gives_the_ordinary_result(num_workers):
     loader = DataLoader(
-        common.keep_first(common.get_dataset(), 50), batch_size=20, num_workers=num_workers
+        keep_first(common.get_dataset(), 50), batch_size=20, num_workers=num_workers
     )
     expected = textbook.create_loader(textbook.create_dataset(DATA_ROOT, num_images=50), 20, False)
     assert assert_same_batches(loader, expected) == 3
@@ -154,7 +155,7 @@ def test_training_is_the_textbook_s_to_the_last_bit(capsys):
     torch.manual_seed(11)
     net = pytorch_mnist.Net()
     lines = train(
-        common.get_loader(common.keep_first(common.get_dataset(), num_images)), net, epochs, capsys
+        common.get_loader(keep_first(common.get_dataset(), num_images)), net, epochs, capsys
     )
 
     torch.manual_seed(11)
@@ -172,7 +173,7 @@ def test_training_is_the_textbook_s_to_the_last_bit(capsys):
 
 def test_progress_lines_have_the_article_s_format(capsys):
     torch.manual_seed(0)
-    loader = common.get_loader(common.keep_first(common.get_dataset(), 1040))
+    loader = common.get_loader(keep_first(common.get_dataset(), 1040))
     lines = train(loader, pytorch_mnist.Net(), 2, capsys)
     positions = [line.rsplit(" ", 1)[0] for line in lines]
     assert positions == [
@@ -200,7 +201,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(capsys, value):
 
     net = pytorch_mnist.Net()
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-9)
-    loader = common.get_loader(common.keep_first(common.get_dataset(), 10000))
+    loader = common.get_loader(keep_first(common.get_dataset(), 10000))
     with pytest.raises(RuntimeError, match=r"Epoch \[1/5\], Step \[200/1000\].*learning rate"):
         common.train_network(
             loader, net, 5, optimizer, pytorch_mnist.create_input_reshaper(), calc_loss
@@ -212,7 +213,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(capsys, value):
 def test_a_training_that_diverges_is_stopped(capsys):
     net = nn.Linear(784, 10)  # without sigmoids, nothing holds the outputs back
     optimizer = torch.optim.SGD(net.parameters(), lr=3.0)
-    loader = common.get_loader(common.keep_first(common.get_dataset(), 2000))
+    loader = common.get_loader(keep_first(common.get_dataset(), 2000))
     reshape_input = pytorch_mnist.create_input_reshaper()
     calc_loss = pytorch_mnist.create_loss_function(nn.MSELoss())
     with pytest.raises(RuntimeError, match=r"the loss is (inf|nan), .*lower learning rate"):
@@ -221,7 +222,7 @@ def test_a_training_that_diverges_is_stopped(capsys):
 
 
 def test_result_is_the_fraction_of_right_digits(capsys):
-    test_set = common.keep_first(common.get_dataset(train=False), 997)
+    test_set = keep_first(common.get_dataset(train=False), 997)
 
     class Guess(nn.Module):
         """Says 7 to everything, as the largest of its ten outputs."""
@@ -249,7 +250,7 @@ def test_dropout_is_on_in_training_and_off_in_testing():
             return self.layer(x)
 
     net = Recorder().eval()
-    loader = common.get_loader(common.keep_first(common.get_dataset(), 10))
+    loader = common.get_loader(keep_first(common.get_dataset(), 10))
     reshape_input = pytorch_mnist.create_input_reshaper()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     common.train_network(loader, net, 1, optimizer, reshape_input, nn.CrossEntropyLoss())
@@ -263,7 +264,7 @@ def test_training_follows_the_model_to_cuda(capsys):
     net = pytorch_mnist.Net()
     on_cuda = pytorch_mnist.Net().to("cuda")
     on_cuda.load_state_dict(net.state_dict())
-    loader = common.get_loader(common.keep_first(common.get_dataset(), 1000))
+    loader = common.get_loader(keep_first(common.get_dataset(), 1000))
 
     torch.manual_seed(4)
     train(loader, net, 1, capsys)

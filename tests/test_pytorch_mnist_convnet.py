@@ -9,6 +9,7 @@ from torch.nn import functional
 import common
 import pytorch_mnist_convnet as convnet
 from mnist import loader as mnist_loader
+from mnist.images import extend_by_shifts, keep_first
 
 
 def count(*layers):
@@ -114,9 +115,9 @@ def test_each_design_s_settings_are_its_defaults(monkeypatch):
 def test_a_design_learns_on_a_subset(name, num_images, lr, floor, capsys):
     torch.manual_seed(3)
     net = convnet.DESIGNS[name].network()
-    loader = common.get_loader(common.keep_first(common.get_dataset(), num_images))
+    loader = common.get_loader(keep_first(common.get_dataset(), num_images))
     test_loader = common.get_loader(
-        common.keep_first(common.get_dataset(train=False), 1000), shuffle=False
+        keep_first(common.get_dataset(train=False), 1000), shuffle=False
     )
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
     common.train_network(loader, net, 2, optimizer, convnet.identity, nn.CrossEntropyLoss())
@@ -126,9 +127,9 @@ def test_a_design_learns_on_a_subset(name, num_images, lr, floor, capsys):
 
 
 def test_extended_data_are_the_images_and_their_shifts():
-    dataset = common.keep_first(common.get_dataset(), 50)
+    dataset = keep_first(common.get_dataset(), 50)
     originals, labels = dataset.data.clone(), dataset.targets.clone()
-    extended = common.extend_by_shifts(dataset)
+    extended = extend_by_shifts(dataset)
     assert extended is dataset
     assert (extended.data.shape, extended.data.dtype) == ((250, 28, 28), torch.uint8)
     assert torch.equal(extended.targets, labels.repeat_interleave(5))
@@ -150,7 +151,7 @@ def test_extended_data_take_the_fast_path():
 def test_the_script_runs_a_design(monkeypatch, tmp_path, capsys):
     get_dataset = common.get_dataset
     monkeypatch.setattr(
-        common, "get_dataset", lambda *args, **kw: common.keep_first(get_dataset(*args, **kw), 550)
+        common, "get_dataset", lambda *args, **kw: keep_first(get_dataset(*args, **kw), 550)
     )
     file = tmp_path / "model.pt"
     flags = f"--net relu --epochs 2 --batch-size 5 --seed 1 --device cpu --save-model {file}"

@@ -9,6 +9,7 @@ from PIL import Image
 import common
 import show
 from files import models
+from mnist.images import keep_first
 from pytorch_mnist import Net
 from training import command_line
 
@@ -29,7 +30,7 @@ def axes():
     """The three parts of the picture of a network that takes every digit for a 3."""
     torch.manual_seed(1)
     figure = Figure(**show.FIGURE)
-    show.draw(figure, AlwaysThree(), common.keep_first(common.get_dataset(train=False), 200))
+    show.draw(figure, AlwaysThree(), keep_first(common.get_dataset(train=False), 200))
     return figure.axes
 
 

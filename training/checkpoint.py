@@ -1,81 +1,128 @@
 """Where a training stands, on disk: after each epoch, all that it takes to go on from there."""
 
+import contextlib
 import sys
-from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
-from files import models
+from files import atomic, models
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Checkpoint:
-    """The file of a training: a model, its optimizer (or None), the random generators.
+    """The file of a training: a model, its optimizer, the random generators.
 
-    `settings` is a dict of plain values: those with which a training can't be another one
-    than the file's.
+    `settings` is a dict of plain values: those with which a training can't be another one than
+    the file's. The kinds of model and optimizer and the optimizer's settings are added to it.
     """
 
-    def __init__(self, file, settings, model, optimizer=None):
-        self.file = Path(file).expanduser()
-        self.settings = {"network": type(model).__name__, **settings}
+    def __init__(self, file, settings, model, optimizer):
+        self.file = atomic.resolve(file)
+        self.settings = {
+            "network": type(model).__name__,
+            "optimizer": type(optimizer).__name__,
+            **{name: value for group in optimizer.param_groups for name, value in group.items()},
+            **settings,
+        }
+        del self.settings["params"]
         self.model = model
         self.optimizer = optimizer
+        self.device = next(model.parameters()).device
+        self._device_module = torch.get_device_module(self.device)
+        self._device_index = [] if self.device.type == "mps" else [self.device]
+
+    @contextlib.contextmanager
+    def lock(self):
+        """Keep other trainings off the file within a `with` block. Raises OSError if one is on."""
+        try:
+            with FileLock(self.file.with_name(f".{self.file.name}.lock"), timeout=0):
+                atomic.remove_leftovers(self.file)
+                yield
+        except Timeout:
+            raise OSError(
+                f"another training is at work with the checkpoint {self.file}; wait for it, or "
+                "give another file"
+            ) from None
 
     def write(self, epoch):
         """Write the state after this epoch, atomically and durably. Raises OSError."""
+        random_states = {"cpu": torch.get_rng_state()}
+        if self.device.type != "cpu":  # on which dropout draws
+            random_states[self.device.type] = self._device_module.get_rng_state(*self._device_index)
         models.write(
             {
                 "format": FORMAT,
                 "settings": self.settings,
                 "epoch": epoch,
+                "seed": torch.initial_seed(),
                 "model": self.model.state_dict(),
-                "optimizer": self.optimizer and self.optimizer.state_dict(),
-                "random_state": torch.get_rng_state(),
-                "cuda_random_states": torch.cuda.get_rng_state_all(),
+                "optimizer": self.optimizer.state_dict(),
+                "random_states": random_states,
             },
             self.file,
         )
 
-    def resume(self):
-        """Take the state from the file; return its epoch, or 0 if there is no file.
+    def resume(self, num_epochs):
+        """Restore the state from the file; return its epoch, or 0 if there is no file.
 
-        Raises ValueError, naming what differs, if the file is damaged or of another training;
-        file and model are then unchanged.
+        Raises ValueError, naming what differs, if the file is damaged, of another training, or
+        of more than `num_epochs` epochs; file and model are then unchanged.
         """
         if not self.file.exists():
             return 0
-        content = models.read(self.file)
-        self._refuse_another_training(content)
-        models.fill(self.model, content["model"], self.file)
-        if self.optimizer is not None:
-            self.optimizer.load_state_dict(content["optimizer"])
-        torch.set_rng_state(content["random_state"])
-        if len(content["cuda_random_states"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(content["cuda_random_states"])
+        content = read(self.file)
+        self._refuse_another_training(content["settings"])
         epoch = content["epoch"]
-        print(f"resumed {self.file} after epoch {epoch}, random state included", file=sys.stderr)
+        if epoch > num_epochs:
+            raise ValueError(
+                f"{self.file} is a checkpoint after epoch {epoch}, and only {num_epochs} are asked "
+                "for; give more epochs, or a new file"
+            )
+        models.fill(self.model, content["model"], self.file)
+        self.optimizer.load_state_dict(content["optimizer"])
+        print(f"resumed {self.file} after epoch {epoch}", file=sys.stderr)
+        self._restore_random_states(content["random_states"])
         return epoch
 
-    def _refuse_another_training(self, content):
-        if not isinstance(content, dict) or "format" not in content:
-            raise ValueError(
-                f"{self.file} is not a checkpoint; --checkpoint needs one or a new file"
-            )
-        if content["format"] != FORMAT:
-            raise ValueError(
-                f"{self.file} has checkpoint format {content['format']}, this program writes "
-                f"and reads {FORMAT}; use the program that wrote it, or a new file"
-            )
-        saved = content["settings"]
+    def _restore_random_states(self, states):
+        torch.set_rng_state(states.pop("cpu"))
+        if self.device.type in states:
+            self._device_module.set_rng_state(states.pop(self.device.type), *self._device_index)
+        elif self.device.type != "cpu":
+            states[self.device.type] = None
+        for lost in states:
+            print(f"what {lost} drew at random could not be restored", file=sys.stderr)
+
+    def _refuse_another_training(self, saved):
+        # A setting that another version of PyTorch doesn't know yet counts as off.
         differing = [
             f"{name} is {self.settings.get(name)!r}, there {saved.get(name)!r}"
             for name in self.settings | saved
-            if self.settings.get(name) != saved.get(name)
+            if (self.settings.get(name) or None) != (saved.get(name) or None)
         ]
         if differing:
             raise ValueError(
                 f"{self.file} is a checkpoint of another training ({'; '.join(differing)}); "
                 "give the same settings, or a new file"
             )
+
+
+def read(file):
+    """Return the content of a checkpoint. Raises OSError, or ValueError if it isn't one."""
+    content = models.read(file)
+    if not isinstance(content, dict) or "format" not in content:
+        raise ValueError(f"{file} is not a checkpoint; --checkpoint needs one or a new file")
+    if content["format"] != FORMAT:
+        raise ValueError(
+            f"{file} has checkpoint format {content['format']}, this program writes "
+            f"and reads {FORMAT}; use the program that wrote it, or a new file"
+        )
+    return content
+
+
+def read_seed(file):
+    """Return the seed of the training in the file, or None if there is no file."""
+    file = atomic.resolve(file)
+    return read(file)["seed"] if file.exists() else None

@@ -1,17 +1,19 @@
 """The training scripts' talk with the terminal: flags, device, seed, one-line errors."""
 
 import argparse
+import contextlib
 import functools
 import math
 import os
 import secrets
+import signal
 import sys
 
 import torch
 
 import common
 from mnist import files as mnist_files
-from training import run
+from training import checkpoint
 
 MAX_SEED = 2**64 - 1
 
@@ -23,18 +25,23 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (--help lists the flags)\n")
 
 
-def create_parser(description, *, epochs, lr, batch_size=common.BATCH_SIZE, parents=()):
+def create_parser(description, *, epochs, lr, threads=1, parents=()):
     """Return an ArgumentParser with the flags of every training script and these defaults."""
     parser = OneLineParser(description=description, allow_abbrev=False, parents=parents)
 
     add = functools.partial(add_flag, parser)
     add("--epochs", "passes over the training data", type=positive_int, default=epochs, metavar="N")
     add("--lr", "learning rate", type=_positive_float, default=lr, metavar="RATE")
-    add("--batch-size", "images a step", type=positive_int, default=batch_size, metavar="N")
-    add("--seed", "for starting weights and shuffling", type=_seed, default="drawn", metavar="N")
+    add("--batch-size", "images a step", type=positive_int, default=common.BATCH_SIZE, metavar="N")
     add("--device", "auto (an accelerator, else cpu) or a name", type=usable_device, default="auto")
-    add("--threads", "CPU threads", type=positive_int, default=run.NUM_THREADS, metavar="N")
+    add("--threads", "CPU threads", type=positive_int, default=threads, metavar="N")
     add_data_root_flag(parser)
+    parser.add_argument(
+        "--seed",
+        type=_seed,
+        metavar="N",
+        help="for initialisation and shuffling (default: drawn, or the checkpoint's)",
+    )
     parser.add_argument(
         "--save-model", metavar="FILE", help="write the trained state_dict here (default: nowhere)"
     )
@@ -75,6 +82,15 @@ def start(parser):
     """
     settings = vars(parser.parse_args())
     seed, device = settings.pop("seed"), settings.pop("device")
+    file = settings["checkpoint"]
+    saved_seed = None if file is None else checkpoint.read_seed(file)
+    if seed is None:
+        seed = secrets.randbelow(2**32) if saved_seed is None else saved_seed
+    if saved_seed not in (None, seed):
+        raise ValueError(
+            f"{file} is a checkpoint of the training with seed {saved_seed}, not {seed}; "
+            "leave --seed out, or give a new file"
+        )
     torch.manual_seed(seed)
     print(
         f"seed {seed}, device {device}, {settings['threads']} CPU thread(s), "
@@ -87,18 +103,38 @@ def start(parser):
 def run(main):
     """Call `main()`; what goes wrong becomes one line on stderr and a non-zero exit status.
 
-    Status 1 stands for an error, 2 for unusable flags; `interruptible` sees to Ctrl-C.
+    Status 1 stands for an error, 2 for unusable flags. Ctrl-C ends the process by SIGINT, so
+    that a shell's loop ends, too; at a prompt (`python -i`, IPython's `%run`) it just interrupts.
     """
+    script = os.path.basename(sys.argv[0])
     try:
+        if sys.stdout is None:
+            raise OSError("stdout is closed, so there is nowhere to print the results")
         main()
         sys.stdout.flush()  # here, what goes wrong with it is still told in one line
     except BrokenPipeError:
-        # Whoever read our stdout (`head`, say) has left. Python's own last flush at exit
-        # would fail again, and say so, unless it goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         sys.exit(141)  # as a shell reports a program ended by SIGPIPE
+    except KeyboardInterrupt:
+        if sys.flags.interactive or hasattr(sys, "ps1"):
+            raise
+        print(f"{script}: interrupted", file=sys.stderr)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
     except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(f"{os.path.basename(sys.argv[0])}: error: {' '.join(str(error).split())}")
+        with contextlib.suppress(OSError):
+            print(f"{script}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        _give_up_stdout()
+        sys.exit(1)
+
+
+def _give_up_stdout():
+    # Python's own last flush at exit would fail again, and say so, unless it goes nowhere.
+    try:
+        sys.stdout.flush()
+    except (OSError, AttributeError):
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def positive_int(text):
@@ -117,8 +153,6 @@ def non_negative_float(text):
 
 
 def _seed(text):
-    if text == "drawn":
-        return secrets.randbelow(2**32)
     return _check(text, int, lambda seed: 0 <= seed <= MAX_SEED, "a whole number, 0 to 2**64 - 1")
 
 
@@ -134,14 +168,29 @@ def _check(text, convert, is_valid, wanted):
 
 def usable_device(text):
     """Return the torch.device of this name, after a try whether it computes."""
-    if text == "auto":
-        has_accelerator = torch.accelerator.is_available()
-        return torch.accelerator.current_accelerator() if has_accelerator else torch.device("cpu")
     try:
-        torch.zeros(1, device=text).item()
+        if text == "auto":
+            return _find_accelerator() or torch.device("cpu")
+        return _try(torch.device(text))
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).strip().split("\n")[0].split(". ")[0]
         raise argparse.ArgumentTypeError(
             f"PyTorch can't use {text!r} here ({reason}); try cpu, cuda, cuda:1, mps or auto"
         ) from None
-    return torch.device(text)
+
+
+def _find_accelerator():
+    if not torch.accelerator.is_available():
+        return None
+    accelerator = torch.accelerator.current_accelerator()
+    try:
+        return _try(accelerator)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().split("\n")[0]
+        print(f"{accelerator} can't be used ({reason}); using the CPU", file=sys.stderr)
+        return None
+
+
+def _try(device):
+    torch.zeros(1, device=device).item()
+    return device

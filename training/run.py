@@ -1,72 +1,73 @@
-"""An experiment from the data to its result: load, train, test, save; resumable on the way."""
+"""What a training needs around its loops: threads, checkpoints, tests, a saved network."""
 
 import contextlib
 
 import torch
 
-import common
 from files import atomic, models
 from training.checkpoint import Checkpoint
 
-NUM_THREADS = 1  # the fastest for steps as small as these; see benchmarks/speed.py
 
-
-def train_and_test(
+@contextlib.contextmanager
+def start_run(
     model,
-    train,
-    reshape_input,
+    optimizer,
+    train_loader,
+    num_epochs,
+    test,
     *,
-    optimizer=None,
-    resume_only_with=None,
-    batch_size=common.BATCH_SIZE,
-    extend_data=False,
-    threads=NUM_THREADS,
-    data_root="./data",
+    compile=False,
+    threads=1,
     save_model=None,
     checkpoint=None,
     test_each_epoch=False,
 ):
-    """Train the model, print an empty line, test it; return the test's result.
+    """Within a `with` block, yield the epochs to train, 1 to `num_epochs`, as an iterable.
 
-    `train(train_loader, first_epoch=..., after_epoch=...)` trains as `common.run_epochs`
-    does. PyTorch computes on `threads` CPU threads meanwhile. With `save_model`, the trained
-    weights are written to that file. With `checkpoint`, the training's state (the model's,
-    the optimizer's, the random generators') is written to that file after each epoch, and
-    taken from it if it is there, provided that batch size, data and what the dict
-    `resume_only_with` names are still the same. With `test_each_epoch`, each epoch ends with
-    a test, which leaves the training as it is. Raises RuntimeError, OSError or ValueError
-    for files that can't be read or written, before the training.
+    PyTorch computes on `threads` CPU threads meanwhile. With `save_model`, the model's weights
+    are written to that file at the end of the block. With `checkpoint`, the training's state (the
+    model's, the optimizer's, the random generators') is written to that file after each epoch, and
+    restored from it if it is there: then only the epochs that are left are yielded. With
+    `test_each_epoch`, `test()` is called after each epoch. Raises OSError or ValueError for files
+    that can't be read or written, before the training.
     """
-    for file in (save_model, checkpoint):
-        if file is not None:
-            atomic.check_writable(file)
-    train_loader = common.get_train_loader(
-        root=data_root, batch_size=batch_size, extend_data=extend_data
-    )
-    test_loader = common.get_test_loader(root=data_root)
-
-    first_epoch = 1
+    if save_model is not None:
+        models.check_replaceable(save_model)
     if checkpoint is not None:
-        settings = {"batch_size": batch_size, "extend_data": extend_data, **resume_only_with}
+        atomic.check_writable(checkpoint)
+        if save_model is not None and atomic.resolve(save_model) == atomic.resolve(checkpoint):
+            raise ValueError(f"model and checkpoint can't be the same file, {checkpoint}")
+    if num_epochs < 1:
+        raise ValueError(f"the number of epochs must be at least 1, not {num_epochs}")
+
+    transform = getattr(train_loader.dataset, "transform", None)
+    if checkpoint is not None:
+        settings = {
+            "compile": compile,
+            "batch_size": train_loader.batch_size,
+            "num_images": len(train_loader.dataset),
+            "transform": " ".join(str(transform).split()),
+        }
         checkpoint = Checkpoint(checkpoint, settings, model, optimizer)
-        first_epoch = 1 + checkpoint.resume()
 
-    def after_epoch(epoch):
-        if checkpoint is not None:
-            checkpoint.write(epoch)
-        if test_each_epoch:
-            # Even a loader that doesn't shuffle draws from the random generator.
-            with torch.random.fork_rng(devices=[]):
-                common.test_network(test_loader, model, reshape_input)
-
-    with use_threads(threads):
-        train(train_loader, first_epoch=first_epoch, after_epoch=after_epoch)
-        print()
-        result = common.test_network(test_loader, model, reshape_input)
+    with use_threads(threads), checkpoint.lock() if checkpoint else contextlib.nullcontext():
+        yield _iterate_epochs(num_epochs, checkpoint, test if test_each_epoch else None)
 
     if save_model is not None:
-        models.save_model(model, save_model)
-    return result
+        models.save_model(model, save_model, normalized="Normalize" in str(transform))
+
+
+def _iterate_epochs(num_epochs, checkpoint, test):
+    """Yield the epochs that are left; after each, write the checkpoint, and test."""
+    first_epoch = 1 + checkpoint.resume(num_epochs) if checkpoint else 1
+    for epoch in range(first_epoch, num_epochs + 1):
+        yield epoch
+        if checkpoint:
+            checkpoint.write(epoch)
+        if test:
+            # Even a loader that doesn't shuffle draws from the random generator.
+            with torch.random.fork_rng(devices=[]):
+                test()
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from torchvision import datasets, transforms
 import common
 from mnist import files as mnist_files
 from mnist import loader as mnist_loader
+from mnist.images import keep_first
 
 DATA_ROOT = mnist_files.find_root()
 
@@ -21,7 +22,7 @@ def train_set():
 
 
 def test_a_transform_that_changes_later_is_honoured(train_set):
-    dataset = common.keep_first(common.get_dataset(), 20)
+    dataset = keep_first(common.get_dataset(), 20)
     loader = common.get_loader(dataset, shuffle=False)
     before = next(iter(loader))[0]
     dataset.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(0, 0.5)])
@@ -38,7 +39,7 @@ def test_every_image_is_bit_for_bit_the_textbook_s(train_set):
 @pytest.mark.parametrize("batch_size", [1, 7, 10, 64])
 def test_shuffled_batches_and_the_random_stream_are_the_textbook_s(train_set, batch_size):
     torch.manual_seed(5)
-    loader = common.get_loader(common.keep_first(common.get_dataset(), 300), batch_size)
+    loader = common.get_loader(keep_first(common.get_dataset(), 300), batch_size)
     batches = [*loader, *loader]  # two epochs
     number = torch.rand(())
 
@@ -69,12 +70,12 @@ def test_the_random_stream_is_drawn_from_when_the_textbook_does():
         next(iterator)
         return after_iter, torch.rand(())
 
-    loader = common.get_loader(common.keep_first(common.get_dataset(), 20))
+    loader = common.get_loader(keep_first(common.get_dataset(), 20))
     assert numbers(loader) == numbers(textbook.create_loader(loader.dataset))
 
 
 def test_an_epoch_holds_each_image_once(train_set):
-    dataset = common.keep_first(common.get_dataset(), 1005)
+    dataset = keep_first(common.get_dataset(), 1005)
     dataset.targets = torch.arange(1005)
     batches = list(common.get_loader(dataset))
     assert len(batches) == len(common.get_loader(dataset)) == 101
@@ -101,7 +102,7 @@ def test_fashion_mnist_is_taken(tmp_path):
     raw_folder.parent.mkdir()
     raw_folder.symlink_to(DATA_ROOT.resolve() / "MNIST" / "raw")
     dataset = datasets.FashionMNIST(tmp_path, transform=common.transformations)
-    expected = textbook.create_loader(common.keep_first(dataset, 100), shuffle=False)
+    expected = textbook.create_loader(keep_first(dataset, 100), shuffle=False)
     assert assert_same_batches(common.get_loader(dataset, shuffle=False), expected) == 10
 
 
@@ -113,21 +114,19 @@ def test_a_subclass_with_items_of_its_own_is_taken():
             image, label = super().__getitem__(index)
             return -image, label + 100
 
-    dataset = common.keep_first(Pairs(DATA_ROOT, transform=common.transformations), 30)
+    dataset = keep_first(Pairs(DATA_ROOT, transform=common.transformations), 30)
     assert_same_batches(common.get_loader(dataset, shuffle=False), DataLoader(dataset, 10))
 
 
 @pytest.mark.parametrize("batch_size", [1, 30, 100, 130, 300, 1000])
 def test_batches_of_any_size_are_cut_right(batch_size):
-    loader = common.get_loader(
-        common.keep_first(common.get_dataset(), 305), batch_size, shuffle=False
-    )
+    loader = common.get_loader(keep_first(common.get_dataset(), 305), batch_size, shuffle=False)
     assert len(loader) == len(list(loader))
     assert_same_batches(loader, DataLoader(loader.dataset, batch_size))
 
 
 def test_data_in_another_form_are_left_to_the_plain_loader():
-    dataset = common.keep_first(common.get_dataset(), 30)
+    dataset = keep_first(common.get_dataset(), 30)
     expected = list(DataLoader(dataset, 10))
     dataset.targets = dataset.targets.tolist()
     assert_same_batches(common.get_loader(dataset, shuffle=False), expected)
@@ -144,7 +143,7 @@ def test_batches_come_on_the_device_asked_for(train_set):
     # "meta" computes nothing, but says where it would.
     for dataset in (
         TensorDataset(torch.zeros(5, 3), torch.zeros(5)),
-        common.keep_first(common.get_dataset(), 5),
+        keep_first(common.get_dataset(), 5),
     ):
         for loader in (common.get_loader(dataset), DataLoader(dataset)):
             for images, labels in mnist_loader.iterate_on(torch.device("meta"), loader):

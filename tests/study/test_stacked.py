@@ -3,6 +3,7 @@ import torch
 import backprop_manual_mnist
 import common
 import pytorch_mnist
+from mnist.images import keep_first
 from study import stacked
 
 
@@ -14,7 +15,7 @@ def create_network(seed):
 
 def test_each_network_is_trained_as_if_it_were_alone():
     """Its own starting weights, order of images, and a smaller last batch: for two epochs."""
-    loader = common.get_loader(common.keep_first(common.get_dataset(), 1005))
+    loader = common.get_loader(keep_first(common.get_dataset(), 1005))
     nets, random_states = map(list, zip(*[create_network(seed) for seed in (1, 2, 3)], strict=True))
     ends = []
     stacked.train_networks(

@@ -7,6 +7,7 @@ from torch import nn
 
 import common
 import pytorch_mnist
+from mnist.images import keep_first
 from study import stacked, variants
 from study.variants import VARIANTS
 
@@ -112,7 +113,7 @@ def book():
     """The book's network in float64, and real batches of 10."""
     torch.manual_seed(11)
     net = variants.create_network(VARIANTS["book"]).double()
-    loader = common.get_loader(common.keep_first(common.get_dataset(), 300))
+    loader = common.get_loader(keep_first(common.get_dataset(), 300))
     return net, [(images.double(), labels) for images, labels in loader]
 
 

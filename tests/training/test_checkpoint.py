@@ -11,6 +11,7 @@ from torch import nn
 import common
 import pytorch_mnist
 from files import models
+from mnist.images import keep_first
 from training import checkpoint
 from training.checkpoint import Checkpoint
 
@@ -30,7 +31,7 @@ def train(file, epochs, seed=1, compile=False, stop_after=None):
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     saved = Checkpoint(file, SETTINGS, net, optimizer)
     first_epoch = 1 + saved.resume()
-    loader = common.get_loader(common.keep_first(common.get_dataset(), 600))
+    loader = common.get_loader(keep_first(common.get_dataset(), 600))
 
     def after_epoch(epoch):
         saved.write(epoch)

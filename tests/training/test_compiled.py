@@ -7,6 +7,7 @@ from torch import nn
 
 import common
 import pytorch_mnist
+from mnist.images import keep_first
 from training import compiled
 
 pytestmark = pytest.mark.skipif(
@@ -43,7 +44,7 @@ def train(create_net, create_optimizer, reshape_input, calc_loss, compile, num_i
     net = create_net()
     losses = []
 
-    loader = common.get_loader(common.keep_first(common.get_dataset(), num_images))
+    loader = common.get_loader(keep_first(common.get_dataset(), num_images))
     optimizer = create_optimizer(net.parameters())
     if not compile:
         for _ in range(2):
@@ -77,7 +78,7 @@ def train(create_net, create_optimizer, reshape_input, calc_loss, compile, num_i
 def test_losses_and_weights_agree_with_the_eager_ones(
     create_net, create_optimizer, reshape_input, calc_loss, monkeypatch
 ):
-    monkeypatch.setattr(compiled_steps, "STEPS_AT_ONCE", 3)  # compiles sooner than ten
+    monkeypatch.setattr(compiled, "STEPS_AT_ONCE", 3)  # compiles sooner than ten
     # 66 batches an epoch, the last of which is smaller: so the last block isn't compiled.
     arguments = (create_net, create_optimizer, reshape_input, calc_loss)
     losses, parameters = train(*arguments, compile=False)
@@ -125,7 +126,7 @@ def test_cuda_graphs_agree_with_the_cpu():
     losses, _ = train(*arguments, compile=False)
     torch.manual_seed(5)
     net = pytorch_mnist.Net().to("cuda")
-    loader = common.get_loader(common.keep_first(common.get_dataset(), 655))
+    loader = common.get_loader(keep_first(common.get_dataset(), 655))
     take_steps = compiled.compile_steps(net, arguments[1](net.parameters()), *arguments[2:])
     compiled_losses = [
         read_loss()
