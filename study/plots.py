@@ -17,22 +17,6 @@ COLOURS = dict(
         strict=True,
     )
 )
-    zip(
-        VARIANTS,
-        [
-            "#0072B2",
-            "#E69F00",
-            "#009E73",
-            "#CC79A7",
-            "#8B4513",
-            "#56B4E9",
-            "#B8A000",
-            "#D55E00",
-            "#777777",
-        ],
-        strict=True,
-    )
-)
 LINE_STYLES = {"article": "dashed", "book": "dotted"}  # of the published figures
 CLOSE_UP = (96, 98.5)  # per cent
 ACCURACY = "test images recognised (%)"
