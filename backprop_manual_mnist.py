@@ -24,7 +24,7 @@ from torch.nn.functional import linear
 
 import common
 import pytorch_mnist
-from pytorch_mnist import LEARNING_RATE, NUM_EPOCHS, OUTPUT_SIZE, Net
+from pytorch_mnist import HIDDEN_SIZE, LEARNING_RATE, NUM_EPOCHS, OUTPUT_SIZE, Net
 from training import command_line
 
 
@@ -78,9 +78,12 @@ def main():
         epochs=NUM_EPOCHS,
         lr=LEARNING_RATE,
     )
+    command_line.add_hidden_size_flag(parser, HIDDEN_SIZE)
     device, settings = command_line.start(parser)
-    run_network(Net().to(device), **settings)
+    network = Net(settings.pop("hidden_size")).to(device)
+    run_network(network, **settings)
+    return network
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    network = command_line.run(main)

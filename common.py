@@ -68,7 +68,8 @@ def get_train_loader(
     dataset = get_dataset(root, train=True, transform=transform)
     if extend_data:
         dataset = extend_by_shifts(dataset)
-    return get_loader(dataset, batch_size or BATCH_SIZE, device=device)
+    batch_size = BATCH_SIZE if batch_size is None else batch_size
+    return get_loader(dataset, batch_size, device=device)
 
 
 def get_test_loader(
@@ -76,7 +77,8 @@ def get_test_loader(
 ):
     """Return test batches in file order, by default 1,000 of `BATCH_SIZE` images and labels."""
     dataset = get_dataset(root, train=False, transform=transform)
-    return get_loader(dataset, batch_size or BATCH_SIZE, shuffle=False, device=device)
+    batch_size = BATCH_SIZE if batch_size is None else batch_size
+    return get_loader(dataset, batch_size, shuffle=False, device=device)
 
 
 def train_network(

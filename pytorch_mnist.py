@@ -70,6 +70,7 @@ def run_network(
     epochs=None,
     lr=None,
     batch_size=None,
+    normalize=False,
     data_root=DEFAULT_ROOT,
     compile=False,
     train_network=common.train_network,
@@ -88,9 +89,14 @@ def run_network(
     if compile:
         from training.compiled import train_network
 
-    loader_options = {"root": data_root, "batch_size": batch_size, "device": common.get_device(net)}
-    train_loader = common.get_train_loader(**loader_options)
-    test_loader = common.get_test_loader(**loader_options)
+    data = {
+        "root": data_root,
+        "transform": common.normalized_transformations if normalize else common.transformations,
+        "batch_size": batch_size,
+        "device": common.get_device(net),
+    }
+    train_loader = common.get_train_loader(**data)
+    test_loader = common.get_test_loader(**data)
     reshape_input = create_input_reshaper()
     calc_loss = create_loss_function(nn.MSELoss())
     sgd = torch.optim.SGD(net.parameters(), lr=lr)
@@ -108,10 +114,13 @@ def main():
         epochs=NUM_EPOCHS,
         lr=LEARNING_RATE,
     )
+    command_line.add_hidden_size_flag(parser, HIDDEN_SIZE)
     command_line.add_compile_flag(parser)
     device, settings = command_line.start(parser)
-    run_network(Net().to(device), **settings)
+    network = Net(settings.pop("hidden_size")).to(device)
+    run_network(network, **settings)
+    return network
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    network = command_line.run(main)

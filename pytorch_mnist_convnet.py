@@ -120,6 +120,7 @@ def run_network(
     weight_decay=0.0,
     batch_size=None,
     extend_data=False,
+    normalize=False,
     data_root=DEFAULT_ROOT,
     compile=False,
     threads=NUM_THREADS,
@@ -136,9 +137,14 @@ def run_network(
 
     # Channels last in memory: on the CPU, a convolution then takes two thirds of the time.
     net.to(memory_format=torch.channels_last)
-    loader_options = {"root": data_root, "batch_size": batch_size, "device": common.get_device(net)}
-    train_loader = common.get_train_loader(extend_data=extend_data, **loader_options)
-    test_loader = common.get_test_loader(**loader_options)
+    data = {
+        "root": data_root,
+        "transform": common.normalized_transformations if normalize else common.transformations,
+        "batch_size": batch_size,
+        "device": common.get_device(net),
+    }
+    train_loader = common.get_train_loader(extend_data=extend_data, **data)
+    test_loader = common.get_test_loader(**data)
     calc_loss = nn.CrossEntropyLoss()
     sgd = torch.optim.SGD(net.parameters(), lr=lr, weight_decay=weight_decay)
     test = functools.partial(common.test_network, test_loader, net, identity)
@@ -165,6 +171,7 @@ def create_parser():
     command_line.add_compile_flag(parser)
     parser.add_argument(
         "--weight-decay",
+        "--wd",
         type=command_line.non_negative_float,
         default=design.weight_decay,
         metavar="RATE",
@@ -172,6 +179,7 @@ def create_parser():
     )
     parser.add_argument(
         "--extend-data",
+        "--extend_data",
         action=argparse.BooleanOptionalAction,
         default=design.extend_data,
         help="train on each image's shifts by a pixel, too (default: %(default)s)",
@@ -181,9 +189,10 @@ def create_parser():
 
 def main():
     device, settings = command_line.start(create_parser())
-    net = DESIGNS[settings.pop("net")].network()
-    run_network(net.to(device), **settings)
+    network = DESIGNS[settings.pop("net")].network().to(device)
+    run_network(network, **settings)
+    return network
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    network = command_line.run(main)

@@ -1,3 +1,6 @@
+import contextlib
+import io
+
 import pytest
 import torch
 from conftest import PROJECT
@@ -9,11 +12,23 @@ import backprop_manual_mnist
 import common
 import pytorch_mnist
 from mnist.images import keep_first
+from training.run import use_threads
 
 
-def take_manual_step(net, images, labels, lr):
-    (read_loss,) = [f() for f in backprop_manual_mnist.create_steps(net, lr)([(images, labels)])]
-    return read_loss
+def train(train_network, loader, net, lr=3.0, num_epochs=1, **settings):
+    train_network(
+        loader,
+        net,
+        num_epochs,
+        torch.optim.SGD(net.parameters(), lr=lr),
+        pytorch_mnist.create_input_reshaper(),
+        pytorch_mnist.create_loss_function(nn.MSELoss()),
+        **settings,
+    )
+
+
+def train_by_hand(*arguments, **settings):
+    train(backprop_manual_mnist.train_network, *arguments, **settings)
 
 
 @settings(max_examples=20, deadline=None)
@@ -30,9 +45,9 @@ def test_a_step_is_autograd_s_in_float64(batch_size, lr, seed):
     expected_loss.backward()
 
     # expand_expected_output is float32 by contract; it is exact, being zeros and ones.
-    assert take_manual_step(net, images, labels, lr) == pytest.approx(
-        expected_loss.item(), rel=1e-12
-    )
+    with contextlib.redirect_stdout(io.StringIO()) as stdout:
+        train_by_hand([(images, labels)], net, lr)
+    assert stdout.getvalue().endswith(f"Loss: {expected_loss.item():.4f}\n")
     for parameter, expected_parameter in zip(net.parameters(), expected.parameters(), strict=True):
         expected_value = expected_parameter - lr * expected_parameter.grad
         torch.testing.assert_close(parameter, expected_value, rtol=1e-12, atol=1e-12)
@@ -44,7 +59,7 @@ def test_the_gradient_is_the_finite_difference():
     images, labels = torch.rand(3, 1, 28, 28, dtype=torch.float64), torch.tensor([1, 9, 4])
     targets = nn.functional.one_hot(labels, 10).double()
     before = [parameter.detach().clone() for parameter in net.parameters()]
-    take_manual_step(net, images, labels, lr=1.0)
+    train_by_hand([(images, labels)], net, lr=1.0)
     gradients = [
         b - parameter.detach() for b, parameter in zip(before, net.parameters(), strict=True)
     ]
@@ -65,62 +80,82 @@ def test_the_gradient_is_the_finite_difference():
             torch.testing.assert_close(gradient.view(-1)[index], difference, rtol=1e-5, atol=1e-10)
 
 
-def test_one_epoch_prints_the_autograd_script_s_lines(run, one_epoch, tmp_path):
-    """Every printed loss, and the weights to 1e-5, after 6,000 steps on the real data."""
-    autograd, autograd_folder = one_epoch
-    flags = ["--epochs", "1", "--seed", "3", "--device", "cpu", "--save-model", "model.pt"]
-    manual = run(PROJECT / "backprop_manual_mnist.py", *flags)
-
-    assert manual.returncode == 0
-    assert manual.stderr == autograd.stderr
-    manual_lines, lines = manual.stdout.splitlines(), autograd.stdout.splitlines()
-    assert manual_lines[:-1] == lines[:-1]
-    assert len(lines) == 60 + 1 + 1
-    assert abs(float(manual_lines[-1].split()[-1]) - float(lines[-1].split()[-1])) <= 0.001
-
-    weights = torch.load(tmp_path / "model.pt")
-    for name, expected in torch.load(autograd_folder / "model.pt").items():
-        torch.testing.assert_close(weights[name], expected, rtol=0, atol=1e-5)
-
-
-def test_a_smaller_last_batch_is_taken(capsys):
-    def train(run_network):
+def train_both(loader_of, capsys, **settings):
+    """Train by hand and by autograd; return what each printed, and its weights."""
+    outcomes = []
+    for train_network in (backprop_manual_mnist.train_network, common.train_network):
         torch.manual_seed(4)
         net = pytorch_mnist.Net()
-        run_network(net)
-        return net, capsys.readouterr().out
+        train(train_network, loader_of(), net, **settings)
+        outcomes.append((capsys.readouterr().out, list(net.parameters())))
+    return outcomes
 
-    loader = common.get_loader(keep_first(common.get_dataset(), 107), 10, shuffle=False)
 
-    def by_hand(net):
-        take_steps = backprop_manual_mnist.create_steps(net, 3.0)
-        common.run_epochs(loader, 3, take_steps, torch.device("cpu"))
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("batch_size", [7, 10, 64])
+def test_training_by_hand_is_autograd_s_to_the_last_bit(batch_size, threads, capsys):
+    """On real batches, with a smaller last one: each printed line, and all weights."""
 
-    def by_autograd(net):
+    def create_loader():
+        return common.get_loader(keep_first(common.get_dataset(), 2005), batch_size)
+
+    with use_threads(threads):
+        by_hand, by_autograd = train_both(create_loader, capsys, num_epochs=2)
+    assert by_hand[0] == by_autograd[0]
+    assert "Epoch [2/2]" in by_hand[0]
+    assert all(map(torch.equal, by_hand[1], by_autograd[1]))
+
+
+def test_a_schedule_works_as_with_autograd(capsys):
+    def create_loader():
+        return common.get_loader(keep_first(common.get_dataset(), 100))
+
+    def train_with_schedule(train_network):
+        torch.manual_seed(4)
+        net = pytorch_mnist.Net()
         optimizer = torch.optim.SGD(net.parameters(), lr=3.0)
-        calc_loss = pytorch_mnist.create_loss_function(nn.MSELoss())
+
+        def epochs():
+            for epoch in (1, 2, 3):
+                optimizer.param_groups[0]["lr"] = 3.0 / epoch
+                yield epoch
+
         reshape_input = pytorch_mnist.create_input_reshaper()
-        common.train_network(loader, net, 3, optimizer, reshape_input, calc_loss)
+        calc_loss = pytorch_mnist.create_loss_function(nn.MSELoss())
+        train_network(create_loader(), net, 3, optimizer, reshape_input, calc_loss, epochs=epochs())
+        return list(net.parameters())
 
-    manual_net, manual_lines = train(by_hand)
-    net, lines = train(by_autograd)
-    assert manual_lines == lines
-    for parameter, expected in zip(manual_net.parameters(), net.parameters(), strict=True):
-        torch.testing.assert_close(parameter, expected, rtol=0, atol=1e-6)
+    by_hand = train_with_schedule(backprop_manual_mnist.train_network)
+    by_autograd = train_with_schedule(common.train_network)
+    assert all(map(torch.equal, by_hand, by_autograd))
 
 
-@pytest.mark.parametrize("settings", [{"lr": 0.0}, {"epochs": 0}, {"batch_size": -1}])
+def test_the_script_prints_the_autograd_script_s_lines(one_epoch, monkeypatch, tmp_path, capsys):
+    """All 6,000 steps of an epoch on the real data."""
+    autograd, autograd_folder = one_epoch
+    flags = f"--epochs 1 --seed 3 --device cpu --save-model {tmp_path / 'model.pt'}"
+    monkeypatch.setattr("sys.argv", ["backprop_manual_mnist.py", *flags.split()])
+    backprop_manual_mnist.main()
+    assert capsys.readouterr().out == autograd.stdout
+    weights = torch.load(tmp_path / "model.pt")
+    expected = torch.load(autograd_folder / "model.pt")
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("settings", [{"lr": -1.0}, {"epochs": 0}, {"batch_size": -1}])
 def test_bad_settings_are_refused(settings):
     with pytest.raises(ValueError):
         backprop_manual_mnist.run_network(pytorch_mnist.Net(), **settings)
 
 
 @pytest.mark.slow
-def test_thirty_epochs_reach_the_autograd_script_s_accuracy(run):
-    # Last run on 2026-11-25: passed.
-    results = [
-        float(run(PROJECT / script, "--seed", 1, timeout=500).stdout.split()[-1])
-        for script in ("backprop_manual_mnist.py", "pytorch_mnist.py")
-    ]
-    assert abs(results[0] - results[1]) <= 0.001
-    assert all(0.977 <= result <= 0.981 for result in results)
+def test_thirty_epochs_end_in_the_same_bits(run, tmp_path):
+    outputs, weights = [], []
+    for script in ("backprop_manual_mnist.py", "pytorch_mnist.py"):
+        flags = f"--seed 1 --device cpu --save-model {script}.pt"
+        outputs.append(run(PROJECT / script, *flags.split(), timeout=1000).stdout)
+        weights.append(torch.load(tmp_path / f"{script}.pt"))
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0].splitlines()) == 30 * 60 + 2
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert 0.976 <= float(outputs[0].split()[-1]) <= 0.981

@@ -48,7 +48,7 @@ def test_functions_take_the_contract_s_arguments_in_order(function, parameters):
     names = [
         name
         for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is not parameter.KEYWORD_ONLY
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
     ]
     assert names == parameters.split()
 
@@ -72,7 +72,13 @@ def test_constants_and_defaults():
 
 
 def test_importing_any_module_prints_nothing_and_loads_no_data(run, packed_root):
-    modules = ", ".join(file.stem for file in PROJECT.glob("*.py"))
+    files = [file.relative_to(PROJECT) for file in PROJECT.glob("*.py")]
+    files += [file.relative_to(PROJECT) for file in PROJECT.glob("[a-z]*/*.py")]
+    modules = ", ".join(
+        ".".join(file.with_suffix("").parts)
+        for file in files
+        if file.parts[0] not in ("tests", "benchmarks") and file.stem != "__init__"
+    )
     data = packed_root.rename(packed_root.with_name("data"))  # which loading would unpack
     result = run("-c", f"import {modules}", cwd=data.parent)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
@@ -182,15 +188,6 @@ def test_progress_lines_have_the_article_s_format(capsys):
     assert all(len(line.rsplit(".", 1)[1]) == 4 for line in lines)
 
 
-@pytest.mark.parametrize("num_epochs", [0, -3])
-def test_an_epoch_count_that_is_not_positive_is_refused(num_epochs, capsys):
-    net = pytorch_mnist.Net()
-    before = [parameter.clone() for parameter in net.parameters()]
-    with pytest.raises(ValueError, match=f"not {num_epochs}"):
-        train(common.get_train_loader(), net, num_epochs, capsys)
-    assert all(map(torch.equal, net.parameters(), before))
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_stops_the_training(capsys, value):
     steps = []
@@ -276,16 +273,102 @@ def test_training_follows_the_model_to_cuda(capsys):
         torch.testing.assert_close(on_cuda_parameter.cpu(), parameter, atol=1e-4, rtol=1e-3)
 
 
+def test_batches_go_where_the_model_is():
+    """On "meta", nothing is computed, but each tensor says where it would be."""
+    net = pytorch_mnist.Net().to("meta")
+    loader = common.get_loader(keep_first(common.get_dataset(), 20))
+    seen = []
+
+    def calc_loss(outputs, labels):
+        seen.append((outputs.device.type, labels.device.type))
+        raise KeyboardInterrupt  # a loss on "meta" has no value to print
+
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(KeyboardInterrupt):
+        common.train_network(loader, net, 1, optimizer, lambda i: i.flatten(1), calc_loss)
+    assert seen == [("meta", "meta")]
+
+
+def test_an_empty_loader_has_no_result():
+    loader = common.get_loader(keep_first(common.get_dataset(train=False), 0), shuffle=False)
+    with pytest.raises(ValueError, match="no images to test"):
+        common.test_network(loader, pytorch_mnist.Net(), lambda images: images.flatten(1))
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter([(torch.zeros(1, 28, 28), 5)] * 10)
+
+
+@pytest.mark.parametrize(
+    ("net", "create_optimizer", "loader", "message"),
+    [
+        (pytorch_mnist.Net().double(), torch.optim.SGD, None, "same dtype.*Float and Double"),
+        (pytorch_mnist.Net(), torch.optim.LBFGS, None, "closure"),
+        (pytorch_mnist.Net(), torch.optim.SGD, DataLoader(Stream(), 10), r"has no len\(\)"),
+    ],
+    ids=["float64", "LBFGS", "no length"],
+)
+def test_what_can_t_be_trained_is_told(net, create_optimizer, loader, message):
+    if loader is None:
+        loader = common.get_loader(keep_first(common.get_dataset(), 20))
+    calc_loss = pytorch_mnist.create_loss_function(nn.MSELoss())
+    with pytest.raises((RuntimeError, TypeError), match=message):
+        common.train_network(
+            loader,
+            net,
+            1,
+            create_optimizer(net.parameters(), lr=0.1),
+            pytorch_mnist.create_input_reshaper(),
+            calc_loss,
+        )
+
+
+# What happens between epochs is an iterable
+
+
+def test_a_learning_rate_schedule_is_a_generator_of_epochs(capsys):
+    torch.manual_seed(1)
+    net = pytorch_mnist.Net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=3.0)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    rates = []
+
+    def epochs():
+        for epoch in range(1, 4):
+            rates.append(optimizer.param_groups[0]["lr"])
+            yield epoch
+            schedule.step()
+
+    loader = common.get_loader(keep_first(common.get_dataset(), 20))
+    reshape_input = pytorch_mnist.create_input_reshaper()
+    calc_loss = pytorch_mnist.create_loss_function(nn.MSELoss())
+    common.train_network(loader, net, 3, optimizer, reshape_input, calc_loss, epochs=epochs())
+    assert rates == [3.0, 1.5, 0.75]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["Epoch [1/3]", "Epoch [2/3]", "Epoch [3/3]"]
+
+
+def test_a_generator_that_ends_stops_early(capsys):
+    net = pytorch_mnist.Net()
+    before = net.hidden_layer.weight.clone()
+    optimizer = torch.optim.SGD(net.parameters(), lr=3.0)
+    loader = common.get_loader(keep_first(common.get_dataset(), 20))
+    reshape_input = pytorch_mnist.create_input_reshaper()
+    calc_loss = pytorch_mnist.create_loss_function(nn.MSELoss())
+    common.train_network(loader, net, 3, optimizer, reshape_input, calc_loss, epochs=[])
+    assert torch.equal(net.hidden_layer.weight, before)
+    common.train_network(loader, net, 3, optimizer, reshape_input, calc_loss, epochs=iter([2]))
+    assert capsys.readouterr().out.startswith("Epoch [2/3], Step [2/2]")
+
+
 # One-hot expansion
 
 
-@given(
-    labels=st.lists(st.integers(0, 99), max_size=30),
-    output_size=st.integers(100, 120),
-    dtype=st.sampled_from([torch.int64, torch.int32]),
-)
-def test_expansion_puts_a_single_one_at_each_label(labels, output_size, dtype):
-    expanded = common.expand_expected_output(torch.tensor(labels, dtype=dtype), output_size)
+@given(labels=st.lists(st.integers(0, 99), max_size=30), output_size=st.integers(100, 120))
+def test_expansion_puts_a_single_one_at_each_label(labels, output_size):
+    labels_tensor = torch.tensor(labels, dtype=torch.int64)
+    expanded = common.expand_expected_output(labels_tensor, output_size)
     assert (expanded.shape, expanded.dtype) == ((len(labels), output_size), torch.float32)
     assert np.array_equal(expanded.numpy(), np.eye(output_size)[np.array(labels, dtype=int)])
     assert expanded.tolist() == [common.expand_single_output(n, output_size) for n in labels]
@@ -298,23 +381,21 @@ def test_labels_out_of_range_are_refused(labels, output_size):
     if all(0 <= label < output_size for label in labels):
         assert common.expand_expected_output(tensor, output_size).sum() == len(labels)
     else:
-        with pytest.raises(ValueError, match=f"must lie in 0 to {output_size - 1}, not"):
+        with pytest.raises(RuntimeError, match="Class values must be"):
             common.expand_expected_output(tensor, output_size)
     assert tensor.tolist() == labels
 
 
-@pytest.mark.parametrize(
-    "dtype", [torch.float32, torch.float64, torch.bool, torch.uint8, torch.complex64]
-)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bool, torch.complex64])
 def test_labels_of_another_dtype_are_refused(dtype):
-    with pytest.raises(TypeError, match=str(dtype)):
+    with pytest.raises(RuntimeError, match="LongTensor"):
         common.expand_expected_output(torch.ones(3, dtype=dtype), 10)
 
 
-def test_labels_that_are_no_single_row_are_refused():
-    for labels in ([[1], [2]], 3):
-        with pytest.raises(ValueError, match=r"must have shape \[N\]"):
-            common.expand_expected_output(torch.tensor(labels), 10)
+@pytest.mark.parametrize("labels", [[1, 2], np.array([1, 2])])
+def test_labels_that_are_no_tensor_are_refused(labels):
+    with pytest.raises(TypeError, match="must be Tensor, not"):
+        common.expand_expected_output(labels, 10)
 
 
 @pytest.mark.parametrize("label", [-1, 10, torch.tensor(10)])

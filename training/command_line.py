@@ -53,6 +53,11 @@ def create_parser(description, *, epochs, lr, threads=1, parents=()):
     parser.add_argument(
         "--test-each-epoch", action="store_true", help="test after each epoch, too (default: no)"
     )
+    parser.add_argument(
+        "--normalize",
+        action="store_true",
+        help="take the mean off the inputs, and divide them by their deviation (default: no)",
+    )
     return parser
 
 
@@ -71,6 +76,13 @@ def add_compile_flag(parser):
     """Add `--compile`, for a script that trains through `common.train_network`."""
     parser.add_argument(
         "--compile", action="store_true", help="run steps through torch.compile (default: no)"
+    )
+
+
+def add_hidden_size_flag(parser, default):
+    """Add `--hidden-size`, for the dense network."""
+    add_flag(
+        parser, "--hidden-size", "hidden neurons", type=positive_int, default=default, metavar="N"
     )
 
 
@@ -101,7 +113,7 @@ def start(parser):
 
 
 def run(main):
-    """Call `main()`; what goes wrong becomes one line on stderr and a non-zero exit status.
+    """Return `main()`; what goes wrong becomes one line on stderr and a non-zero exit status.
 
     Status 1 stands for an error, 2 for unusable flags. Ctrl-C ends the process by SIGINT, so
     that a shell's loop ends, too; at a prompt (`python -i`, IPython's `%run`) it just interrupts.
@@ -110,8 +122,9 @@ def run(main):
     try:
         if sys.stdout is None:
             raise OSError("stdout is closed, so there is nowhere to print the results")
-        main()
+        result = main()
         sys.stdout.flush()  # here, what goes wrong with it is still told in one line
+        return result
     except BrokenPipeError:
         _give_up_stdout()
         sys.exit(141)  # as a shell reports a program ended by SIGPIPE

@@ -1,6 +1,7 @@
 """What a training needs around its loops: threads, checkpoints, tests, a saved network."""
 
 import contextlib
+import inspect
 
 import torch
 
@@ -21,6 +22,7 @@ def start_run(
     save_model=None,
     checkpoint=None,
     test_each_epoch=False,
+    **unknown,
 ):
     """Within a `with` block, yield the epochs to train, 1 to `num_epochs`, as an iterable.
 
@@ -31,6 +33,13 @@ def start_run(
     `test_each_epoch`, `test()` is called after each epoch. Raises OSError or ValueError for files
     that can't be read or written, before the training.
     """
+    if unknown:
+        options = inspect.signature(start_run).parameters.values()
+        names = [option.name for option in options if option.kind is option.KEYWORD_ONLY]
+        raise TypeError(
+            f"unknown setting {', '.join(unknown)}; besides its own, such as epochs, lr and "
+            f"batch_size, run_network takes {', '.join(names)}"
+        )
     if save_model is not None:
         models.check_replaceable(save_model)
     if checkpoint is not None:

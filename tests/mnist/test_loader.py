@@ -10,7 +10,6 @@ from torchvision import datasets, transforms
 
 import common
 from mnist import files as mnist_files
-from mnist import loader as mnist_loader
 from mnist.images import keep_first
 
 DATA_ROOT = mnist_files.find_root()
@@ -132,24 +131,105 @@ def test_data_in_another_form_are_left_to_the_plain_loader():
     assert_same_batches(common.get_loader(dataset, shuffle=False), expected)
 
 
-def test_options_that_would_be_passed_over_are_refused(train_set):
-    with pytest.raises(TypeError, match="drop_last"):
-        mnist_loader.MNISTLoader(train_set, 10, shuffle=True, drop_last=True)
-    with pytest.raises(ValueError, match="batch_size=None"):
-        common.get_loader(train_set, None)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"drop_last": True},
+        {"sampler": [5, 3, 11, 7, 2]},
+        {"batch_size": 1, "sampler": range(3)},
+        {"num_workers": 1},
+        {"collate_fn": lambda items: (torch.stack([i for i, _ in items]), torch.zeros(1))},
+    ],
+    ids=lambda options: "+".join(options),
+)
+def test_a_data_loader_s_options_have_their_ordinary_meaning(options):
+    dataset = keep_first(common.get_dataset(), 23)
+    options = {"batch_size": 4, "shuffle": False, **options}
+    expected = DataLoader(dataset, **options)
+    count = assert_same_batches(common.get_loader(dataset, **options), expected)
+    assert count == len(expected)
 
 
-def test_batches_come_on_the_device_asked_for(train_set):
-    # "meta" computes nothing, but says where it would.
-    for dataset in (
-        TensorDataset(torch.zeros(5, 3), torch.zeros(5)),
-        keep_first(common.get_dataset(), 5),
-    ):
-        for loader in (common.get_loader(dataset), DataLoader(dataset)):
-            for images, labels in mnist_loader.iterate_on(torch.device("meta"), loader):
-                assert images.is_meta
-                assert labels.is_meta
-    assert next(iter(loader))[0].device.type == "cpu"
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_generator_of_the_caller_s_is_used_as_the_plain_loader_does(shuffle):
+    dataset = keep_first(common.get_dataset(), 50)
+
+    def draw(create_loader):
+        generator = torch.Generator().manual_seed(3)
+        batches = list(create_loader(dataset, 10, shuffle=shuffle, generator=generator))
+        return batches, torch.rand((), generator=generator)
+
+    batches, number = draw(common.get_loader)
+    expected_batches, expected_number = draw(DataLoader)
+    assert_same_batches(batches, expected_batches)
+    assert number == expected_number
+
+
+@pytest.fixture
+def no_item_is_asked_for(monkeypatch):
+    """Let a data set that is asked for a single image fail: the slow way."""
+
+    def refuse(*_):
+        raise AssertionError("an image was prepared on its own")
+
+    monkeypatch.setattr(datasets.MNIST, "__getitem__", refuse)
+
+
+def normalize(dataset):
+    dataset.transform = common.normalized_transformations
+    return dataset
+
+
+DATA_SETS = {
+    "subset": lambda dataset: Subset(dataset, [7, 3, 3, 60]),
+    "split": lambda dataset: torch.utils.data.random_split(
+        dataset, [70, 30], torch.Generator().manual_seed(1)
+    )[1],
+    "subset of a subset": lambda dataset: Subset(Subset(dataset, range(20, 60)), [1, 39]),
+    "normalised": normalize,
+    "normalised subset": lambda dataset: Subset(normalize(dataset), torch.arange(15)),
+}
+
+
+@pytest.mark.parametrize("change", DATA_SETS.values(), ids=DATA_SETS)
+def test_what_people_use_is_the_plain_loader_s_bit_for_bit(change):
+    dataset = change(keep_first(common.get_dataset(), 100))
+    expected = DataLoader(dataset, 3)
+    batches = common.get_loader(dataset, 3, shuffle=False)
+    assert assert_same_batches(batches, expected) == len(expected)
+
+
+@pytest.mark.parametrize("change", DATA_SETS.values(), ids=DATA_SETS)
+def test_what_people_use_is_cut_from_memory(change, no_item_is_asked_for):
+    dataset = change(keep_first(common.get_dataset(), 100))
+    assert len(list(common.get_loader(dataset, 3))) == -(-len(dataset) // 3)
+
+
+def test_a_subset_counted_from_the_end_is_taken():
+    subset = Subset(keep_first(common.get_dataset(), 100), [-1, -100])
+    assert_same_batches(common.get_loader(subset, 1, shuffle=False), DataLoader(subset, 1))
+
+
+def test_a_random_augmentation_stays_image_by_image():
+    turn = transforms.Compose([transforms.RandomRotation(30), transforms.ToTensor()])
+    dataset = keep_first(common.get_dataset(transform=turn), 10)
+    torch.manual_seed(1)
+    batches = list(common.get_loader(dataset, 5, shuffle=False))
+    torch.manual_seed(1)
+    assert_same_batches(batches, DataLoader(dataset, 5))
+
+
+def test_images_go_to_the_device_once(monkeypatch):
+    """On "meta", nothing is computed, but each tensor says where it would be."""
+    dataset = keep_first(common.get_dataset(), 25)
+    loader = common.get_loader(dataset, device="meta")
+    for images, labels in [*loader, *loader]:
+        assert images.is_meta
+        assert labels.is_meta
+    copies = [loader._copies[dataset.data], loader._copies[dataset.targets]]
+    list(loader)
+    assert loader._copies[dataset.data] is copies[0]
+    assert loader._copies[dataset.targets] is copies[1]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -157,6 +237,6 @@ def test_batches_assembled_on_cuda_are_the_cpu_s(train_set):
     torch.manual_seed(9)
     batches = [*itertools.islice(common.get_loader(train_set), 50)]
     torch.manual_seed(9)
-    on_cuda = common.get_loader(train_set).iterate_on(torch.device("cuda"))
+    on_cuda = common.get_loader(train_set, device="cuda")
     on_cuda = [(images.cpu(), labels.cpu()) for images, labels in itertools.islice(on_cuda, 50)]
     assert assert_same_batches(batches, on_cuda) == 50
