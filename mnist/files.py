@@ -217,7 +217,10 @@ def _restore_files(root):
 
 @functools.cache
 def _unpack_elsewhere(root):
-    """Unpack a folder that can't be written to a temporary one, removed at the process's end."""
+    """Unpack what can't be unpacked in its place; return a temporary root.
+
+    It is removed at the end of the process, unless a signal ends that.
+    """
     temporary_root = Path(tempfile.mkdtemp(prefix="mnist-"))
     atexit.register(shutil.rmtree, temporary_root, ignore_errors=True)
     temporary_folder = _raw_folder(temporary_root)
@@ -228,7 +231,8 @@ def _unpack_elsewhere(root):
             shutil.copyfile(file, temporary_folder / file.name)
         elif not archives.unpack(_archive_of(file), temporary_folder / file.name):
             raise RuntimeError(
-                f"{_describe(faults)}, which can't be written, and no whole {file.name}.gz is there"
+                f"{_describe({file: faults[file]})}, which can't be written, and no whole .gz is "
+                "beside it"
             )
     print(f"{file.parent} can't be written: unpacked to {temporary_root}", file=sys.stderr)
     return temporary_root
