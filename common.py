@@ -36,10 +36,9 @@ def get_dataset(
 
     It is torchvision's own `MNIST`, after a check that its files are complete. The default root
     is `./data`, or the `data` folder beside this file if the working directory has no MNIST there.
-    Raises RuntimeError if files are missing or damaged and can't be restored.
+    What becomes of other data than MNIST's, and what is raised: see `mnist_files.prepare`.
     """
-    root = mnist_files.find_root(root)
-    mnist_files.ensure_intact(root, download)
+    root = mnist_files.prepare(mnist_files.find_root(root), download)
     return datasets.MNIST(root, train, transform)
 
 

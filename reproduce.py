@@ -148,7 +148,7 @@ def main():
     settings = create_parser().parse_args()
     names = list(dict.fromkeys(settings.variants))  # each once
     units = [(name, seed) for name in names for seed in settings.seeds]
-    mnist_files.ensure_intact(mnist_files.find_root(settings.data_root))  # or says so at once
+    mnist_files.prepare(mnist_files.find_root(settings.data_root))  # or says so at once
     files = RunResults(settings.results, settings.epochs, settings.backprop)
     files.create_folder()
     rank, size, store = workers.join()
