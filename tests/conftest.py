@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import common
+from mnist.images import keep_first
+
 torch.set_num_threads(1)  # as the scripts do; more would wait for each other on a busy machine
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -85,6 +88,17 @@ def packed_root(tmp_path):
     for archive in (PROJECT / "data" / "MNIST" / "raw").glob("*.gz"):
         shutil.copy(archive, raw_folder)
     return root
+
+
+@pytest.fixture
+def few_images(monkeypatch):
+    """Let MNIST have 300 images, for training as for testing."""
+    get_dataset = common.get_dataset
+    monkeypatch.setattr(
+        common,
+        "get_dataset",
+        lambda *args, **options: keep_first(get_dataset(*args, **options), 300),
+    )
 
 
 @contextlib.contextmanager

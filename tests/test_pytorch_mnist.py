@@ -4,10 +4,13 @@ import pytest
 import textbook
 import torch
 from torch import nn
+from torchvision import datasets, transforms
 
 import common
 import pytorch_mnist
+from files import models
 from mnist import files as mnist_files
+from mnist.images import keep_first
 from training.run import use_threads
 
 
@@ -141,3 +144,48 @@ def test_one_epoch_from_another_folder_offline_equals_the_textbook(one_epoch):
     saved = torch.load(folder / "model.pt", weights_only=True)
     assert list(saved) == [name for name, _ in pytorch_mnist.Net().named_parameters()]
     assert all(map(torch.equal, saved.values(), net.parameters()))
+
+
+def test_the_hidden_size_is_free(monkeypatch, capsys):
+    assert pytorch_mnist.Net(30).hidden_layer.weight.shape == (30, 784)
+    given = []
+    monkeypatch.setattr(pytorch_mnist, "run_network", lambda net, **settings: given.append(net))
+    monkeypatch.setattr("sys.argv", ["script", "--hidden-size", "30", "--device", "cpu"])
+    network = pytorch_mnist.main()
+    assert given == [network]
+    assert network.output_layer.weight.shape == (10, 30)
+
+
+def test_any_network_of_784_inputs_and_10_outputs_is_taken(few_images, capsys):
+    net = nn.Sequential(nn.Linear(784, 20), nn.ReLU(), nn.Linear(20, 10), nn.Sigmoid())
+    before = net[0].weight.clone()
+    assert 0 <= pytorch_mnist.run_network(net, epochs=1, lr=0.1) <= 1
+    assert not torch.equal(net[0].weight, before)
+
+
+def test_an_unknown_setting_is_told_with_the_known_ones(few_images):
+    with pytest.raises(TypeError, match="unknown setting epoch; .*epochs, lr.*checkpoint"):
+        pytorch_mnist.run_network(pytorch_mnist.Net(), epoch=3)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_normalised_inputs_are_torchvision_s(normalize, few_images, tmp_path, capsys):
+    """A training with `normalize`, against one on what torchvision's `Normalize` gives."""
+    steps = [transforms.ToTensor()]
+    if normalize:
+        steps.append(transforms.Normalize((0.1305,), (0.3081,)))
+    root = mnist_files.find_root()
+    dataset = datasets.MNIST(root, transform=transforms.Compose(steps))
+    loader = textbook.create_loader(keep_first(dataset, 300))
+    torch.manual_seed(1)
+    expected = textbook.create_net()
+    list(textbook.train(loader, expected, epochs=1))
+
+    torch.manual_seed(1)
+    net = pytorch_mnist.Net()
+    file = tmp_path / "model.pt"
+    pytorch_mnist.run_network(net, epochs=1, normalize=normalize, save_model=file)
+    assert all(map(torch.equal, net.parameters(), expected.parameters()))
+    state = models.read_state(file)
+    assert models.is_normalized(state) is normalize
+    assert list(torch.load(file)) == list(net.state_dict())  # a plain one, all the same

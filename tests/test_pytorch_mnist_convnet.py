@@ -110,7 +110,7 @@ def test_each_design_s_settings_are_its_defaults(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "num_images", "lr", "floor"),
-    [("simple", 6000, 0.3, 0.5), ("relu", 3000, 0.1, 0.7), ("final", 3000, 0.05, 0.6)],
+    [("simple", 3000, 0.3, 0.25), ("relu", 1500, 0.1, 0.5), ("final", 1500, 0.05, 0.4)],
 )
 def test_a_design_learns_on_a_subset(name, num_images, lr, floor, capsys):
     torch.manual_seed(3)
@@ -148,19 +148,15 @@ def test_extended_data_take_the_fast_path():
     assert (images.shape, images.dtype, labels.shape) == ((10, 1, 28, 28), torch.float32, (10,))
 
 
-def test_the_script_runs_a_design(monkeypatch, tmp_path, capsys):
-    get_dataset = common.get_dataset
-    monkeypatch.setattr(
-        common, "get_dataset", lambda *args, **kw: keep_first(get_dataset(*args, **kw), 550)
-    )
+def test_the_script_runs_a_design(monkeypatch, few_images, tmp_path, capsys):
     file = tmp_path / "model.pt"
-    flags = f"--net relu --epochs 2 --batch-size 5 --seed 1 --device cpu --save-model {file}"
+    flags = f"--net relu --epochs 2 --batch-size 2 --seed 1 --device cpu --threads 1 --save-model {file}"
     monkeypatch.setattr(sys, "argv", ["pytorch_mnist_convnet.py", *flags.split()])
     convnet.main()
 
     *lines, empty, test_line = capsys.readouterr().out.splitlines()
     assert [line.rsplit(",", 1)[0] for line in lines] == [
-        f"Epoch [{epoch}/2], Step [{step}/110]" for epoch in (1, 2) for step in (100, 110)
+        f"Epoch [{epoch}/2], Step [{step}/150]" for epoch in (1, 2) for step in (100, 150)
     ]
     assert empty == ""
     assert test_line.startswith("Test data results: 0.")
@@ -168,6 +164,61 @@ def test_the_script_runs_a_design(monkeypatch, tmp_path, capsys):
     net = common.load_network(convnet.ConvNetTwoConvRelu(), file)
     accuracy = common.test_network(common.get_test_loader(), net, convnet.identity)
     assert str(accuracy) == test_line.split()[-1]
+
+
+def train_and_record(monkeypatch, flags):
+    """Run the script with a training that only records; return what it was given."""
+    given = {}
+
+    def train_network(loader, net, num_epochs, optimizer, *_, epochs):
+        (group,) = optimizer.param_groups
+        given.update(
+            threads=torch.get_num_threads(),
+            images=len(loader.dataset),
+            inputs=next(iter(loader))[0].min().item(),
+            epochs=list(epochs)[-1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            channels_last=next(net.parameters()).is_contiguous(memory_format=torch.channels_last),
+        )
+
+    monkeypatch.setattr(common, "train_network", train_network)
+    monkeypatch.setattr(sys, "argv", ["pytorch_mnist_convnet.py", "--device=cpu", *flags.split()])
+    convnet.main()
+    return given
+
+
+SIMPLE = {
+    "threads": convnet.NUM_THREADS,
+    "images": 300,
+    "inputs": 0.0,
+    "epochs": 60,
+    "lr": 0.1,
+    "weight_decay": 0.0,
+    "channels_last": True,
+}
+RELU = {**SIMPLE, "lr": 0.03, "weight_decay": 0.00005}
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        # The companion repository's commands
+        ("", SIMPLE),
+        ("--net 2conv", SIMPLE),
+        ("--net relu --lr 0.03 --wd 0.00005", RELU),
+        ("--net relu --lr 0.03 --wd 0.00005 --extend_data", {**RELU, "images": 1500}),
+        (
+            "--net final --epochs 40 --lr 0.005 --extend_data",
+            {**SIMPLE, "epochs": 40, "lr": 0.005, "images": 1500},
+        ),
+        # Ours
+        ("--weight-decay 0.5 --threads 1", {**SIMPLE, "weight_decay": 0.5, "threads": 1}),
+        ("--normalize", {**SIMPLE, "inputs": pytest.approx(-0.1305 / 0.3081)}),
+    ],
+)
+def test_flags_have_their_effect(flags, expected, few_images, monkeypatch):
+    assert train_and_record(monkeypatch, flags) == expected
 
 
 def test_an_unknown_design_is_refused_in_one_line(monkeypatch, capsys):

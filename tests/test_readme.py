@@ -33,9 +33,12 @@ def test_repl_sessions_with_the_whole_training(monkeypatch):
     assert type_sessions(find_sessions("pycon(?: slow)?")) == 0
 
 
-def test_the_map_names_each_module():
-    modules = {file.name for file in PROJECT.glob("*.py")}
-    assert modules == set(re.findall(r"^\| `(\w+\.py)` \|", README, flags=re.MULTILINE))
+def test_what_the_readme_links_to_is_there():
+    texts = {PROJECT / "README.md": README}
+    texts |= {file: file.read_text() for file in (PROJECT / "docs").glob("*.md")}
+    for file, text in texts.items():
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            assert target.startswith("http") or (file.parent / target).exists(), target
 
 
 def test_both_commands_set_up_on_their_own():
