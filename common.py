@@ -145,7 +145,8 @@ def test_network(data_loader, model, reshape):
 
 def get_device(model):
     """Return the device that the model's parameters are on."""
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
 
 
 def expand_expected_output(tensor_of_expected_outputs, output_size):

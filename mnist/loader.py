@@ -53,21 +53,17 @@ class MNISTLoader(DataLoader):
         return indices[: len(self) * self.batch_size]  # which drops the last batch if it has to go
 
     def _assemble_batches(self, stored):
+        for tensor in (stored.images, stored.labels):
+            if tensor not in self._copies:  # an accelerator keeps its copy from epoch to epoch
+                self._copies[tensor] = tensor.to(self.device)
         stored = stored._replace(
-            images=self._copy_once(stored.images), labels=self._copy_once(stored.labels)
+            images=self._copies[stored.images], labels=self._copies[stored.labels]
         )
-        order = self._draw_indices()
-        for indices in order.split(get_block_size(self.batch_size)):
+        for indices in self._draw_indices().split(get_block_size(self.batch_size)):
             images, labels = stored.take(indices)
             yield from zip(
                 images.split(self.batch_size), labels.split(self.batch_size), strict=True
             )
-
-    def _copy_once(self, tensor):
-        # On an accelerator, the images stay there from epoch to epoch.
-        if tensor not in self._copies:
-            self._copies[tensor] = tensor.to(self.device)
-        return self._copies[tensor]
 
 
 def get_block_size(batch_size):
@@ -118,7 +114,7 @@ def find_stored_images(dataset):
         isinstance(dataset, datasets.MNIST)
         and type(dataset).__getitem__ is datasets.MNIST.__getitem__
         and type(steps[0]) is transforms.ToTensor
-        and all(type(step) is transforms.Normalize for step in steps[1:])
+        and set(map(type, steps[1:])) <= {transforms.Normalize}
         and dataset.target_transform is None
         and torch.is_tensor(dataset.data)
         and dataset.data.dtype == torch.uint8

@@ -94,11 +94,11 @@ def packed_root(tmp_path):
 def few_images(monkeypatch):
     """Let MNIST have 300 images, for training as for testing."""
     get_dataset = common.get_dataset
-    monkeypatch.setattr(
-        common,
-        "get_dataset",
-        lambda *args, **options: keep_first(get_dataset(*args, **options), 300),
-    )
+
+    def get_few(*arguments, **options):
+        return keep_first(get_dataset(*arguments, **options), 300)
+
+    monkeypatch.setattr(common, "get_dataset", get_few)
 
 
 @contextlib.contextmanager

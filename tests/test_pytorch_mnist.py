@@ -66,7 +66,7 @@ def test_run_network_takes_the_net_and_keyword_settings():
     assert [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD] == ["net"]
 
 
-def test_run_network_leaves_the_thread_count_alone():
+def test_run_network_leaves_the_thread_count_alone(few_images):
     counts = []
 
     def train_network(*_, **__):
@@ -77,7 +77,7 @@ def test_run_network_leaves_the_thread_count_alone():
     assert (counts, torch.get_num_threads()) == ([2], before)
 
 
-def record_training(monkeypatch, **settings):
+def record_training(**settings):
     """Return what a training by `run_network` is given: epochs, learning rate, batch size."""
     given = []
 
@@ -88,17 +88,17 @@ def record_training(monkeypatch, **settings):
     return given
 
 
-def test_run_network_s_settings_have_their_effect(monkeypatch):
-    assert record_training(monkeypatch) == [list(range(1, 31)), 30, 3.0, 10]
-    given = record_training(monkeypatch, epochs=2, lr=0.5, batch_size=600)
+def test_run_network_s_settings_have_their_effect(few_images):
+    assert record_training() == [list(range(1, 31)), 30, 3.0, 10]
+    given = record_training(epochs=2, lr=0.5, batch_size=600)
     assert given == [[1, 2], 2, 0.5, 600]
 
 
-def test_run_network_reads_the_constants_when_it_is_called(monkeypatch):
+def test_run_network_reads_the_constants_when_it_is_called(few_images, monkeypatch):
     monkeypatch.setattr(pytorch_mnist, "NUM_EPOCHS", 1)
     monkeypatch.setattr(pytorch_mnist, "LEARNING_RATE", 0.25)
     monkeypatch.setattr(common, "BATCH_SIZE", 20)
-    assert record_training(monkeypatch) == [[1], 1, 0.25, 20]
+    assert record_training() == [[1], 1, 0.25, 20]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_any_network_of_784_inputs_and_10_outputs_is_taken(few_images, capsys):
 
 
 def test_an_unknown_setting_is_told_with_the_known_ones(few_images):
-    with pytest.raises(TypeError, match="unknown setting epoch; .*epochs, lr.*checkpoint"):
+    with pytest.raises(TypeError, match=r"unknown setting epoch; .*epochs, lr.*checkpoint"):
         pytorch_mnist.run_network(pytorch_mnist.Net(), epoch=3)
 
 
