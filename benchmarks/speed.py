@@ -1,12 +1,12 @@
-"""Time the roads through the same training, in turn, each run in a process of its own.
+"""Time the implementations of one training, in turn, each run in a process of its own.
 
     python benchmarks/speed.py
 
 takes about five minutes on two cores, prints a Markdown table and writes all measurements
 to `benchmarks/speed.json`. A run is a real script, watched from outside: an epoch lasts
 from the last progress line of the one before to its own, and start-up is what came before
-the first epoch. Rounds alternate the roads, so that a machine that slows down slows them
-all; the table gives medians.
+the first epoch. Rounds alternate the implementations, so that a machine that slows down slows
+them all; the table gives medians.
 """
 
 import argparse
@@ -31,18 +31,15 @@ ALL_THREADS = torch.get_num_threads()  # PyTorch's own default
 
 CPU = ["--device", "cpu"]
 
-# Each road's script and flags, and its number of CPU threads.
-ROADS = {
-    TEXTBOOK: (["tests/textbook.py"], ALL_THREADS),
-    f"{TEXTBOOK}, one thread": (["tests/textbook.py"], 1),
-    "pytorch_mnist.py": (["pytorch_mnist.py", *CPU], 1),
-    f"pytorch_mnist.py --threads {ALL_THREADS}": (
-        ["pytorch_mnist.py", *CPU, "--threads", str(ALL_THREADS)],
-        ALL_THREADS,
-    ),
-    "pytorch_mnist.py --compile": (["pytorch_mnist.py", *CPU, "--compile"], 1),
-    "backprop_manual_mnist.py": (["backprop_manual_mnist.py", *CPU], 1),
-    FLOOR: (["benchmarks/matrix_products.py"], 1),
+# Each implementation's script and flags, its number of CPU threads, and of networks at once.
+IMPLEMENTATIONS = {
+    TEXTBOOK: (["tests/textbook.py"], ALL_THREADS, 1),
+    f"{TEXTBOOK}, one thread": (["tests/textbook.py"], 1, 1),
+    "pytorch_mnist.py": (["pytorch_mnist.py", *CPU], 1, 1),
+    "pytorch_mnist.py --compile": (["pytorch_mnist.py", *CPU, "--compile"], 1, 1),
+    "backprop_manual_mnist.py": (["backprop_manual_mnist.py", *CPU], 1, 1),
+    "reproduce.py, of five networks at once": (["benchmarks/five_networks.py"], 1, 5),
+    FLOOR: (["benchmarks/matrix_products.py"], 1, 1),
 }
 
 
@@ -67,54 +64,55 @@ def time_run(command, environment):
     return {"epochs_s": epochs, "start_up_s": start_up, "peak_memory_mb": megabytes}
 
 
-def measure(roads, rounds, epochs, batch_size):
-    """Return for each road the measurements of its runs, one for each round."""
-    runs = {road: [] for road in roads}
+def measure(names, rounds, epochs, batch_size):
+    """Return for each name the measurements of its runs, one for each round."""
+    runs = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as cache:  # so that the first --compile starts cold
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
         for round_number in range(1, rounds + 1):
-            for road in roads:
+            for name in names:
                 flags = ["--epochs", str(epochs), "--batch-size", str(batch_size)]
-                if road != FLOOR:
+                if name != FLOOR:
                     flags += ["--seed", str(round_number)]
-                print(f"round {round_number}/{rounds}: {road}", file=sys.stderr)
-                (script, *road_flags), threads = ROADS[road]
-                command = [sys.executable, script, *road_flags, *flags]
+                print(f"round {round_number}/{rounds}: {name}", file=sys.stderr)
+                (script, *own_flags), threads, _ = IMPLEMENTATIONS[name]
+                command = [sys.executable, script, *own_flags, *flags]
                 # PyTorch's default number of threads, for the pipeline that sets none
                 environment["OMP_NUM_THREADS"] = str(threads)
-                runs[road].append(time_run(command, environment))
+                runs[name].append(time_run(command, environment))
     return runs
 
 
 def summarise(runs, num_steps):
-    """Return for each road its medians, and its ratios to the textbook pipeline and the floor."""
+    """Return for each name its medians, and its ratios to the textbook pipeline and the floor."""
     seconds = {
-        road: statistics.median(s for run in road_runs for s in run["epochs_s"])
-        for road, road_runs in runs.items()
+        name: statistics.median(s for run in its_runs for s in run["epochs_s"])
+        / IMPLEMENTATIONS[name][2]
+        for name, its_runs in runs.items()
     }
     return {
-        road: {
-            "threads": ROADS[road][1],
-            "epoch_s": seconds[road],
-            "step_us": seconds[road] / num_steps * 1e6,
-            "times_faster_than_textbook": seconds[TEXTBOOK] / seconds[road],
-            "times_slower_than_floor": seconds[road] / seconds[FLOOR],
-            "peak_memory_mb": statistics.median(run["peak_memory_mb"] for run in road_runs),
-            "start_up_s": statistics.median(run["start_up_s"] for run in road_runs),
-            "first_start_up_s": road_runs[0]["start_up_s"],
+        name: {
+            "threads": IMPLEMENTATIONS[name][1],
+            "epoch_s": seconds[name],
+            "step_us": seconds[name] / num_steps * 1e6,
+            "times_faster_than_textbook": seconds[TEXTBOOK] / seconds[name],
+            "times_slower_than_floor": seconds[name] / seconds[FLOOR],
+            "peak_memory_mb": statistics.median(run["peak_memory_mb"] for run in its_runs),
+            "start_up_s": statistics.median(run["start_up_s"] for run in its_runs),
+            "first_start_up_s": its_runs[0]["start_up_s"],
         }
-        for road, road_runs in runs.items()
+        for name, its_runs in runs.items()
     }
 
 
 def format_table(summary):
     lines = [
-        "| road | threads | s/epoch | µs/step | speed-up | floors | peak MB | start-up s |",
+        "| implementation | threads | s/epoch | µs/step | speed-up | ÷ products | peak MB | start-up s |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for road, row in summary.items():
+    for name, row in summary.items():
         cells = (
-            f"`{road}`" if ".py" in road else road,
+            f"`{name}`" if ".py" in name else name,
             str(row["threads"]),
             f"{row['epoch_s']:.2f}",
             f"{row['step_us']:.0f}",
@@ -144,22 +142,26 @@ def describe_machine():
 
 def main():
     parser = argparse.ArgumentParser(
-        description="Time the roads through the same training, in turn.",
+        description="Time the implementations of one training, in turn.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each road")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each")
     parser.add_argument("--epochs", type=int, default=3, help="epochs a run, at least 2")
     parser.add_argument("--batch-size", type=int, default=10, help="images a step")
     parser.add_argument(
-        "--roads", nargs="+", choices=ROADS, default=list(ROADS), help="what to time"
+        "--only",
+        nargs="+",
+        choices=IMPLEMENTATIONS,
+        default=list(IMPLEMENTATIONS),
+        help="what to time",
     )
     parser.add_argument("--json", default=PROJECT / "benchmarks" / "speed.json", help="the result")
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.epochs < 2:
         parser.error("it takes at least 1 round of 2 epochs, to have an epoch after start-up")
-    roads = list(dict.fromkeys([TEXTBOOK, *arguments.roads, FLOOR]))  # the ratios need these two
+    names = list(dict.fromkeys([TEXTBOOK, *arguments.only, FLOOR]))  # the ratios need these two
 
-    runs = measure(roads, arguments.rounds, arguments.epochs, arguments.batch_size)
+    runs = measure(names, arguments.rounds, arguments.epochs, arguments.batch_size)
     summary = summarise(runs, num_steps=60_000 / arguments.batch_size)
     machine = describe_machine()
     settings = {name: vars(arguments)[name] for name in ("rounds", "epochs", "batch_size")}
@@ -168,7 +170,7 @@ def main():
 
     print(format_table(summary))
     print(
-        "\nSpeed-up: over the textbook pipeline. Floors: times the matrix products alone.\n"
+        "\nSpeed-up: over the textbook pipeline. ÷ products: in multiples of the\nmatrix products alone.\n"
         f"Medians of {arguments.rounds} runs of {arguments.epochs} epochs, the first of which "
         f"counts as start-up; {machine['cpu']}, "
         f"{machine['cores']} cores, torch {machine['torch']}, Python {machine['python']}."

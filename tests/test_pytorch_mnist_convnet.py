@@ -150,8 +150,8 @@ def test_extended_data_take_the_fast_path():
 
 def test_the_script_runs_a_design(monkeypatch, few_images, tmp_path, capsys):
     file = tmp_path / "model.pt"
-    flags = "--net relu --epochs 2 --batch-size 2 --seed 1 --device cpu --threads 1".split()
-    monkeypatch.setattr(sys, "argv", ["pytorch_mnist_convnet.py", *flags, f"--save-model={file}"])
+    flags = "--net relu --epochs 2 --batch-size 2 --seed 1 --device cpu --threads 1 --save-model"
+    monkeypatch.setattr(sys, "argv", ["pytorch_mnist_convnet.py", *flags.split(), str(file)])
     convnet.main()
 
     *lines, empty, test_line = capsys.readouterr().out.splitlines()

@@ -6,7 +6,6 @@ import functools
 import math
 import os
 import secrets
-import signal
 import sys
 
 import torch
@@ -131,10 +130,10 @@ def run(main):
     except KeyboardInterrupt:
         if sys.flags.interactive or hasattr(sys, "ps1"):
             raise
-        print(f"{script}: interrupted", file=sys.stderr)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGINT)
-    except (OSError, RuntimeError, ValueError) as error:
+        # Python ends a process by SIGINT when this reaches the top, after its traceback.
+        sys.excepthook = lambda *_: print(f"{script}: interrupted", file=sys.stderr)
+        raise
+    except (OSError, RuntimeError, ValueError, IndexError) as error:  # IndexError: odd labels
         with contextlib.suppress(OSError):
             print(f"{script}: error: {' '.join(str(error).split())}", file=sys.stderr)
         _give_up_stdout()

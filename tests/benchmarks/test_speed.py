@@ -8,15 +8,15 @@ def test_the_benchmark_runs_at_a_tiny_size(run, tmp_path):
     result = run(
         PROJECT / "benchmarks" / "speed.py",
         *["--rounds", "1", "--epochs", "2", "--batch-size", "2000", "--json", "speed.json"],
-        *("--roads", "textbook pipeline"),
+        *("--only", "textbook pipeline"),
     )
     assert result.returncode == 0
 
     report = json.loads((tmp_path / "speed.json").read_text())
     summary = report["summary"]
     assert list(summary) == ["textbook pipeline", "matrix products alone"]
-    for road, row in summary.items():
-        (run_,) = report["runs"][road]
+    for name, row in summary.items():
+        (run_,) = report["runs"][name]
         assert row["epoch_s"] == run_["epochs_s"][0] > 0
         assert row["step_us"] * 30 / 1e6 == pytest.approx(row["epoch_s"])
         assert row["peak_memory_mb"] > 100

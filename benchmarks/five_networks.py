@@ -1,0 +1,37 @@
+"""Train five networks at once, as the study does; print when each epoch of all five ends."""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+
+import common
+from pytorch_mnist import LEARNING_RATE, Net
+from study import stacked
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    settings = parser.parse_args()
+    torch.set_num_threads(1)
+
+    loader = common.get_train_loader(batch_size=settings.batch_size)
+    nets, random_states = stacked.create_networks(Net, range(settings.seed, settings.seed + 5))
+
+    def epochs():
+        for epoch in range(1, settings.epochs + 1):
+            yield epoch
+            steps = f"Step [{len(loader)}/{len(loader)}]"
+            print(f"Epoch [{epoch}/{settings.epochs}], {steps}", flush=True)
+
+    stacked.train_networks(nets, random_states, loader, LEARNING_RATE, epochs())
+
+
+if __name__ == "__main__":
+    main()
