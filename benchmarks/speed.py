@@ -107,7 +107,7 @@ def summarise(runs, num_steps):
 
 def format_table(summary):
     lines = [
-        "| implementation | threads | s/epoch | µs/step | speed-up | ÷ products | peak MB | start-up s |",
+        "| implementation | threads | s/epoch | µs/step | speed-up | products | MB | start-up s |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, row in summary.items():
@@ -170,7 +170,7 @@ def main():
 
     print(format_table(summary))
     print(
-        "\nSpeed-up: over the textbook pipeline. ÷ products: in multiples of the\nmatrix products alone.\n"
+        "\nSpeed-up: over the textbook pipeline. Products: in multiples of the products alone.\n"
         f"Medians of {arguments.rounds} runs of {arguments.epochs} epochs, the first of which "
         f"counts as start-up; {machine['cpu']}, "
         f"{machine['cores']} cores, torch {machine['torch']}, Python {machine['python']}."
