@@ -1,48 +1,84 @@
 """Show what a trained network does: its mistakes, what it confuses, what its neurons look for.
 
-The network is one that `pytorch_mnist.py --save-model FILE` has saved: `show.py FILE` shows it.
+The network is one that a training script has saved: `python show.py FILE` shows it in a window,
+and prints each digit's precision and recall.
 """
 
 import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from torch import nn
 
 import common
-from files import atomic
-from pytorch_mnist import OUTPUT_SIZE, Net, create_input_reshaper
+from files import atomic, models
+from mnist.loader import find_stored_images
+from pytorch_mnist import OUTPUT_SIZE, Net
+from pytorch_mnist_convnet import DESIGNS
 from training import command_line
 
-FIGURE = {"figsize": (24, 10), "layout": "constrained"}  # inches
+SIZE = (24, 10)  # inches of a picture
+WINDOW_DPI = 58  # so that a window of that size fits a laptop's screen
 BACKENDS_WITHOUT_WINDOWS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 COLUMNS = 10  # of the pictures that are made of small ones
 MAX_MISTAKES = 100  # a good network makes about 200
 CAPTION_HEIGHT = 9  # in pixels of the images, which have 28
 
 
-def draw(figure, net, test_set):
-    """Draw on a figure what a `pytorch_mnist.Net` does on the items of an MNIST data set."""
-    images, labels = test_set.data, test_set.targets
-    with torch.no_grad():
-        values, answers = net(create_input_reshaper()(images.div(255))).max(dim=1)
+def load_any_network(file, design=None):
+    """Return the network saved in `file`, to be tested, and whether its inputs are normalised.
 
-    mistakes, confusion, neurons = figure.subplots(1, 3)
-    draw_mistakes(mistakes, images, labels, answers, values)
-    draw_confusion(confusion, labels, answers)
-    draw_hidden_neurons(neurons, net)
+    Its kind is told by the names and shapes in the file; `design`, a name of the convolutional
+    script's `--net`, tells where they don't. Raises OSError or ValueError.
+    """
+    state = models.read_state(file)
+    network = models.fill(_create_network(state, file, design), state, file)
+    return network.eval(), models.is_normalized(state)
 
 
-def draw_mistakes(axes, images, labels, answers, values):
+def _create_network(state, file, design):
+    if design is None and "conv2.weight" in state and "hidden_layer.weight" in state:
+        raise ValueError(
+            f"{file} holds a 2conv or a relu network, which look the same; say which by --net"
+        )
+    if design is not None or "conv1.weight" in state or "conv.weight" in state:
+        return DESIGNS[design or ("final" if "conv1.weight" in state else "simple")].network()
+    return Net(len(state["hidden_layer.weight"]) if "hidden_layer.weight" in state else 100)
+
+
+@torch.no_grad()
+def predict(network, dataset):
+    """Return the images [N, 28, 28], labels [N], predictions [N] and their outputs [N]."""
+    stored = find_stored_images(dataset)
+    images, labels = stored.take(torch.arange(len(dataset)))
+    if isinstance(network, Net):
+        images = images.flatten(start_dim=1)
+    outputs = torch.cat([network(batch) for batch in images.split(1000)])
+    if not isinstance(network, Net):
+        outputs = outputs.softmax(dim=1)
+    values, predictions = outputs.max(dim=1)
+    return stored.images, labels, predictions, values
+
+
+def draw(figure, network, images, labels, predictions, values):
+    """Draw on a figure what a network makes of images, as `predict` returns it."""
+    mistakes, confusion, first_layer = figure.subplots(1, 3)
+    draw_mistakes(mistakes, images, labels, predictions, values)
+    draw_confusion(confusion, count_confusions(labels, predictions))
+    draw_first_layer(first_layer, network)
+
+
+def draw_mistakes(axes, images, labels, predictions, values):
     """Draw images [N, 28, 28] that are taken for another digit, the surest mistakes first.
 
-    Labels and answers are digits, values the outputs of the answering neurons, all [N].
+    Labels and predictions are digits, values the outputs for the predicted ones, all [N].
     """
-    mistakes = (answers != labels).nonzero().flatten()
+    mistakes = (predictions != labels).nonzero().flatten()
     shown = mistakes[values[mistakes].argsort(descending=True)][:MAX_MISTAKES]
     axes.set_axis_off()
     axes.set_title(
         f"{len(mistakes)} of {len(labels)} images are mistaken; the {len(shown)} surest:\n"
-        "digit > answer, and the answering neuron's output"
+        "digit > prediction, and its output"
     )
     if len(shown) == 0:
         return
@@ -52,7 +88,7 @@ def draw_mistakes(axes, images, labels, answers, values):
         axes.text(
             column * 30 + 15,
             (row + 1) * (30 + CAPTION_HEIGHT) - 2,
-            f"{labels[index]} > {answers[index]}  {values[index]:.2f}",
+            f"{labels[index]} > {predictions[index]}  {values[index]:.2f}",
             color="white",
             fontsize=8,
             ha="center",
@@ -60,33 +96,49 @@ def draw_mistakes(axes, images, labels, answers, values):
         )
 
 
-def draw_confusion(axes, labels, answers):
-    """Draw how many images of each digit get each answer, the right ones in grey."""
-    counts = torch.zeros(OUTPUT_SIZE, OUTPUT_SIZE, dtype=torch.int64)
-    counts.index_put_((labels, answers), torch.tensor(1), accumulate=True)
+def count_confusions(labels, predictions):
+    """Count the images of each digit [row] by prediction [column]: int64 [10, 10]."""
+    pairs = labels * OUTPUT_SIZE + predictions
+    return torch.bincount(pairs, minlength=OUTPUT_SIZE**2).view(OUTPUT_SIZE, OUTPUT_SIZE)
+
+
+def print_precision_and_recall(counts):
+    """Print for each digit how many of its predictions are right, and of its images recognised."""
+    print("digit  precision  recall")
+    for digit in range(OUTPUT_SIZE):
+        right = counts[digit, digit].item()
+        precision = right / max(1, counts[:, digit].sum().item())
+        recall = right / max(1, counts[digit].sum().item())
+        print(f"{digit:5}  {precision:9.4f}  {recall:6.4f}")
+
+
+def draw_confusion(axes, counts):
+    """Draw how many images of each digit get each prediction, the right ones in grey."""
     mistakes = (counts - counts.diag().diag()).numpy()
     image = axes.imshow(mistakes, cmap="Blues")
     for digit in range(OUTPUT_SIZE):
-        for answer in range(OUTPUT_SIZE):
-            is_dark = image.norm(mistakes[digit, answer]) > 0.6
-            colour = "gray" if digit == answer else "white" if is_dark else "black"
-            axes.text(
-                answer, digit, int(counts[digit, answer]), color=colour, ha="center", va="center"
-            )
+        for prediction in range(OUTPUT_SIZE):
+            is_dark = image.norm(mistakes[digit, prediction]) > 0.6
+            colour = "gray" if digit == prediction else "white" if is_dark else "black"
+            count = int(counts[digit, prediction])
+            axes.text(prediction, digit, count, color=colour, ha="center", va="center")
     axes.set_xticks(range(OUTPUT_SIZE))
     axes.set_yticks(range(OUTPUT_SIZE))
-    axes.set_xlabel("answer")
+    axes.set_xlabel("prediction")
     axes.set_ylabel("digit")
-    axes.set_title("Number of test images, by digit and answer")
+    axes.set_title("Number of test images, by digit and prediction")
 
 
-def draw_hidden_neurons(axes, net):
-    """Draw the weights of each hidden neuron as an image: what it looks for, and avoids."""
-    weights = net.hidden_layer.weight.detach().view(-1, 28, 28).numpy()
+def draw_first_layer(axes, network):
+    """Draw the weights of each neuron, or filter, of the first layer as an image."""
+    first_layer = next(m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d))
+    side = 28 if isinstance(first_layer, nn.Linear) else first_layer.kernel_size[0]
+    weights = first_layer.weight.detach().reshape(-1, side, side).numpy()
     large = np.quantile(np.abs(weights), 0.999)  # the very largest would leave the rest pale
     image = axes.imshow(tile(weights), cmap="RdBu_r", vmin=-large, vmax=large)
     axes.set_axis_off()
-    axes.set_title(f"What each of the {len(weights)} hidden neurons looks for")
+    name = "hidden neurons" if side == 28 else "filters of the first convolution"
+    axes.set_title(f"What each of the {len(weights)} {name} looks for")
     axes.figure.colorbar(image, ax=axes, label="weight of a pixel", extend="both", shrink=0.8)
 
 
@@ -98,31 +150,46 @@ def tile(images):
     return rows.reshape(-1, COLUMNS * width)
 
 
-def main():
+def create_parser():
     parser = command_line.OneLineParser(
-        description="Draw a dense network that pytorch_mnist.py has saved: its mistakes, what it "
-        "confuses, what its hidden neurons look for.",
+        description="Draw what a saved network does with the test images: its mistakes, what it "
+        "confuses, what its first layer looks for.",
         allow_abbrev=False,
     )
     parser.add_argument("model", metavar="MODEL", help="a file that --save-model wrote")
     parser.add_argument("--out", metavar="FILE", help="write a PNG here (default: open a window)")
+    parser.add_argument("--net", choices=DESIGNS, help="the design, where the file leaves it open")
+    parser.add_argument(
+        "--normalize",
+        action="store_true",
+        help="normalise the inputs (default: if the file says that the network was trained so)",
+    )
     command_line.add_data_root_flag(parser)
-    settings = parser.parse_args()
+    return parser
+
+
+def main():
+    settings = create_parser().parse_args()
     if settings.out is None:
         from matplotlib import pyplot
 
         if matplotlib.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
             raise RuntimeError("there is no display to open a window on; --out FILE writes a PNG")
-        figure = pyplot.figure(**FIGURE)
+        figure = pyplot.figure(figsize=SIZE, dpi=WINDOW_DPI, layout="constrained")
     else:
         # A PNG only, lest a slip of the hand replace the model.
         if not settings.out.lower().endswith(".png"):
             raise ValueError(f"--out writes a PNG; {settings.out} doesn't end in .png")
         atomic.check_writable(settings.out)
-        figure = Figure(**FIGURE)
+        figure = Figure(figsize=SIZE, dpi=100, layout="constrained")
 
-    net = common.load_network(Net(), settings.model)
-    draw(figure, net, common.get_dataset(settings.data_root, train=False))
+    network, normalized = load_any_network(settings.model, settings.net)
+    normalize = normalized or settings.normalize
+    transform = common.normalized_transformations if normalize else common.transformations
+    test_set = common.get_dataset(settings.data_root, train=False, transform=transform)
+    images, labels, predictions, values = predict(network, test_set)
+    print_precision_and_recall(count_confusions(labels, predictions))
+    draw(figure, network, images, labels, predictions, values)
     if settings.out is None:
         pyplot.show()
     else:

@@ -49,8 +49,7 @@ def load_network(network, file):
     A checkpoint's network is taken, too. Raises OSError if there is no such file, ValueError if it
     is damaged, or holds something else or another network; `network` is then unchanged.
     """
-    fill(network, read_state(file), file)
-    return network
+    return fill(network, read_state(file), file)
 
 
 def read_state(file):
@@ -71,7 +70,7 @@ def _is_state(content):
 
 
 def fill(model, state, file):
-    """Load a `state_dict` into the model. Raises ValueError, naming what differs."""
+    """Load a `state_dict` into the model; return it. Raises ValueError, naming what differs."""
     shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
     found = {name: list(value.shape) for name, value in state.items()}
     for name in shapes | found:
@@ -81,6 +80,7 @@ def fill(model, state, file):
                 f"the shape {found.get(name)}, not {shapes.get(name)}"
             )
     model.load_state_dict(state)
+    return model
 
 
 def write(content, file):
