@@ -31,12 +31,12 @@ def start_run(
     `test_each_epoch`, `test()` is called after each epoch. Raises OSError or ValueError for files
     that can't be read or written, before the training.
     """
-    if save_model is not None:
-        models.check_replaceable(save_model)
     if checkpoint is not None:
         atomic.check_writable(checkpoint)
         if save_model is not None and atomic.resolve(save_model) == atomic.resolve(checkpoint):
             raise ValueError(f"model and checkpoint can't be the same file, {checkpoint}")
+    if save_model is not None:
+        models.check_replaceable(save_model)
     if num_epochs < 1:
         raise ValueError(f"the number of epochs must be at least 1, not {num_epochs}")
 
