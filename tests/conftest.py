@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import common
+from mnist.images import keep_first
+
 torch.set_num_threads(1)  # as the scripts do; more would wait for each other on a busy machine
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -74,6 +77,17 @@ def one_epoch(tmp_path_factory):
         check=False,
     )
     return result, folder
+
+
+@pytest.fixture
+def small_mnist(monkeypatch):
+    """Cut what `common.get_dataset` returns down to 600 images: 60 steps an epoch."""
+    get_dataset = common.get_dataset
+
+    def get_small_dataset(*args, **settings):
+        return keep_first(get_dataset(*args, **settings), 600)
+
+    monkeypatch.setattr(common, "get_dataset", get_small_dataset)
 
 
 @pytest.fixture
