@@ -1,6 +1,7 @@
 """Atomic writes: a file is replaced completely or not at all, whoever reads or writes it."""
 
 import contextlib
+import glob
 import os
 import secrets
 from pathlib import Path
@@ -8,17 +9,11 @@ from pathlib import Path
 
 def check_writable(file):
     """Raise OSError if `file` can't be written, before hours of training depend on it."""
-    if not str(file) or str(file).endswith(("/", os.sep)):
-        raise OSError(f"can't save to {str(file)!r}: that names no file")
-    file = resolve(file)
-    if not file.parent.is_dir():
-        raise FileNotFoundError(f"can't save to {file}: there is no folder {file.parent}")
-    if file.exists() and not file.is_file():
-        raise OSError(f"can't save to {file}: it exists and is not a regular file")
+    file = _resolve_target(file)
     temporary_file = _get_temporary_file(file)
     try:
         temporary_file.touch()
-        temporary_file.unlink()
+        temporary_file.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(f"can't save to {file}: {error.strerror}") from error
 
@@ -28,7 +23,7 @@ def write(file, save):
 
     Raises OSError if that fails; what was there before is then untouched.
     """
-    file = resolve(file)
+    file = _resolve_target(file)
     temporary_file = _get_temporary_file(file)
     try:
         with open(temporary_file, "xb") as stream:
@@ -57,8 +52,20 @@ def resolve(file):
 def remove_leftovers(file):
     """Remove what killed writers of `file` left. Only for who knows that no other one writes it."""
     file = resolve(file)
-    for leftover in file.parent.glob(f".{file.name}.{'[0-9a-f]' * 16}.tmp"):
+    for leftover in file.parent.glob(f".{glob.escape(file.name)}.{'[0-9a-f]' * 16}.tmp"):
         leftover.unlink(missing_ok=True)
+
+
+def _resolve_target(file):
+    """Return the absolute path to write to. Raises OSError if no file can be there."""
+    if not str(file) or str(file).endswith(("/", os.sep)):
+        raise OSError(f"can't save to {str(file)!r}: that names no file")
+    file = resolve(file)
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"can't save to {file}: there is no folder {file.parent}")
+    if file.exists() and not file.is_file():
+        raise OSError(f"can't save to {file}: it exists and is not a regular file")
+    return file
 
 
 def _get_temporary_file(file):

@@ -65,7 +65,9 @@ def read_state(file):
 
 def _is_state(content):
     return (
-        isinstance(content, dict) and bool(content) and all(map(torch.is_tensor, content.values()))
+        isinstance(content, dict)
+        and bool(content)
+        and all(isinstance(name, str) and torch.is_tensor(content[name]) for name in content)
     )
 
 
@@ -98,15 +100,15 @@ def read(file):
     file = atomic.resolve(file)
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
+    content = io.BytesIO(file.read_bytes())  # from here on, what goes wrong is the content's fault
     try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
+        if zipfile.is_zipfile(content):
+            with zipfile.ZipFile(content) as archive:
                 damaged = archive.testzip()  # the checksums, which torch.load doesn't look at
             if damaged is not None:
                 raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
+        content.seek(0)
+        return torch.load(content, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "global" not in str(error).lower():
             raise ValueError(f"{file} is damaged, or no file of PyTorch's") from error

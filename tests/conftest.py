@@ -80,6 +80,17 @@ def one_epoch(tmp_path_factory):
 
 
 @pytest.fixture
+def small_mnist(monkeypatch):
+    """Cut what `common.get_dataset` returns down to 600 images: 60 steps an epoch."""
+    get_dataset = common.get_dataset
+
+    def get_small_dataset(*args, **settings):
+        return keep_first(get_dataset(*args, **settings), 600)
+
+    monkeypatch.setattr(common, "get_dataset", get_small_dataset)
+
+
+@pytest.fixture
 def packed_root(tmp_path):
     """A data folder as a fresh checkout has it: the four .gz files, nothing unpacked."""
     root = tmp_path / "packed"

@@ -70,7 +70,7 @@ class Checkpoint:
         Raises ValueError, naming what differs, if the file is damaged, of another training, or
         of more than `num_epochs` epochs; file and model are then unchanged.
         """
-        if not self.file.exists():
+        if not self.file.is_file():
             return 0
         content = read(self.file)
         self._refuse_another_training(content["settings"])
@@ -125,4 +125,4 @@ def read(file):
 def read_seed(file):
     """Return the seed of the training in the file, or None if there is no file."""
     file = atomic.resolve(file)
-    return read(file)["seed"] if file.exists() else None
+    return read(file)["seed"] if file.is_file() else None

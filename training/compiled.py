@@ -99,6 +99,7 @@ def compile_steps(take_steps, optimizer, device):
         "pattern_matcher": False,
         "triton.cudagraphs": device.type == "cuda",
     }
+    torch.compiler.reset()  # or the ninth training of a process would be one recompilation too many
     compiled = torch.compile(take_steps, fullgraph=True, dynamic=False, options=options)
     lr_tensors = [torch.tensor(0.0, dtype=torch.float64) for _ in optimizer.param_groups]
     is_first = True

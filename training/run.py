@@ -40,12 +40,12 @@ def start_run(
             f"unknown setting {', '.join(unknown)}; besides its own, such as epochs, lr and "
             f"batch_size, run_network takes {', '.join(names)}"
         )
-    if save_model is not None:
-        models.check_replaceable(save_model)
     if checkpoint is not None:
         atomic.check_writable(checkpoint)
         if save_model is not None and atomic.resolve(save_model) == atomic.resolve(checkpoint):
             raise ValueError(f"model and checkpoint can't be the same file, {checkpoint}")
+    if save_model is not None:
+        models.check_replaceable(save_model)
     if num_epochs < 1:
         raise ValueError(f"the number of epochs must be at least 1, not {num_epochs}")
 

@@ -1,4 +1,9 @@
+import errno
+import os
 import stat
+import subprocess
+import threading
+from pathlib import Path
 
 import pytest
 from conftest import full_disk
@@ -21,16 +26,107 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path):
     assert modes[0] == modes[1]
 
 
-def test_a_full_disk_leaves_the_older_file_and_nothing_else(tmp_path):
+def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    atomic.write_text("~/file", "x")
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_the_content_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    """And the name, which is in the folder, before `write` returns."""
+    calls = []
+    fsync, replace = os.fsync, os.replace
+
+    def record_fsync(descriptor):
+        target = Path(f"/proc/self/fd/{descriptor}").resolve()
+        calls.append(("fsync", target, None if target.is_dir() else target.read_text()))
+        fsync(descriptor)
+
+    def record_replace(source, target):
+        calls.append(("replace", source, target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(os, "replace", record_replace)
     file = tmp_path / "file"
-    file.write_text("older")
-    with full_disk(100), pytest.raises(OSError, match=f"can't save to {file}"):
-        atomic.write_text(file, "newer" * 100)
-    assert file.read_text() == "older"
+    atomic.write_text(file, "content")
+
+    (_, temporary_file, _), *_ = calls
+    assert temporary_file.parent == tmp_path  # os.replace can't move between file systems
+    assert calls == [
+        ("fsync", temporary_file, "content"),
+        ("replace", temporary_file, file),
+        ("fsync", tmp_path, None),
+    ]
+
+
+def test_two_writers_at_once_leave_only_complete_files(tmp_path):
+    """Each writes in pieces; whoever reads meanwhile sees the whole of one content."""
+    file = tmp_path / "file"
+    contents = [letter.encode() * 50_000 for letter in "ab"]
+    atomic.write(file, lambda stream: stream.write(contents[0]))
+    errors = []
+
+    def write_often(content):
+        def save(stream):
+            for start in range(0, len(content), 5_000):
+                stream.write(content[start : start + 5_000])
+                stream.flush()
+
+        try:
+            for _ in range(50):
+                atomic.write(file, save)
+        except OSError as error:
+            errors.append(error)
+
+    writers = [threading.Thread(target=write_often, args=[content]) for content in contents]
+    for writer in writers:
+        writer.start()
+    seen = set()
+    while any(writer.is_alive() for writer in writers):
+        seen.add(file.read_bytes())
+    assert errors == []
+    assert seen == set(contents)
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_so_does_an_error_of_the_writer(tmp_path):
+# What goes wrong
+
+
+def assert_untouched(file, num_bytes, message):
+    """Fail to write so many bytes; the older content is left, and nothing else."""
+    file.write_text("older")
+    with pytest.raises(OSError) as caught:
+        atomic.write_text(file, "x" * num_bytes)
+    assert str(caught.value) == f"can't save to {file}: {message}"
+    assert file.read_text() == "older"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_file_that_grows_too_large_leaves_the_older_one_and_nothing_else(tmp_path):
+    with full_disk(100):
+        assert_untouched(tmp_path / "file", 1000, os.strerror(errno.EFBIG))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of its own, of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a disk takes root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_leaves_the_older_file_and_nothing_else(small_disk):
+    assert_untouched(small_disk / "file", 100_000, os.strerror(errno.ENOSPC))
+
+
+def test_so_does_an_interrupted_writer(tmp_path):
     def save(stream):
         stream.write(b"half")
         raise KeyboardInterrupt
@@ -45,24 +141,45 @@ def test_so_does_an_error_of_the_writer(tmp_path):
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("missing/file", "there is no folder"),
-        (".", "is not a regular file"),
-        ("x" * 252, "name too long"),
+        ("missing/file", "there is no folder {folder}/missing"),
+        (".", "it exists and is not a regular file"),
+        ("new/", "that names no file"),
+        ("x" * 252, "File name too long$"),
     ],
 )
 def test_an_impossible_target_is_refused(tmp_path, file, message):
     for attempt in (atomic.check_writable, lambda file: atomic.write_text(file, "x")):
-        with pytest.raises(OSError, match=message):
-            attempt(tmp_path / file)
+        with pytest.raises(OSError, match=message.format(folder=tmp_path)):
+            attempt(f"{tmp_path}/{file}")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    atomic.write_text("~/file", "x")
-    assert (tmp_path / "file").read_text() == "x"
+def test_an_empty_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for attempt in (atomic.check_writable, lambda file: atomic.write_text(file, "x")):
+        with pytest.raises(OSError, match="can't save to '': that names no file"):
+            attempt("")
 
 
 def test_a_device_is_not_replaced_by_a_file():
     with pytest.raises(OSError, match="not a regular file"):
-        atomic.write_text("/dev/null", "x")
+        atomic.write_text("/dev/full", "x")
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+
+
+def test_checking_a_target_leaves_it_as_it_is(tmp_path):
+    atomic.check_writable(tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("older")
+    atomic.check_writable(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "older"
+
+
+def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
+    file = tmp_path / "run[1].pt"
+    kept = [file, tmp_path / ".run[1].pt.tmp", tmp_path / ".run1.pt.0123456789abcdef.tmp"]
+    leftover = tmp_path / ".run[1].pt.0123456789abcdef.tmp"
+    for each in (*kept, leftover):
+        each.touch()
+    atomic.remove_leftovers(file)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
