@@ -15,7 +15,7 @@ from files import atomic, models
 from mnist.loader import find_stored_images
 from pytorch_mnist import OUTPUT_SIZE, Net
 from pytorch_mnist_convnet import DESIGNS
-from training import command_line
+from training import command_line, progress
 
 SIZE = (24, 10)  # inches of a picture
 WINDOW_DPI = 58  # so that a window of that size fits a laptop's screen
@@ -142,6 +142,28 @@ def draw_first_layer(axes, network):
     axes.figure.colorbar(image, ax=axes, label="weight of a pixel", extend="both", shrink=0.8)
 
 
+def draw_course(figure, rows):
+    """Draw loss and test accuracy over the epochs, from the rows of `progress.read_log`."""
+    if not rows:
+        raise ValueError("the log has no lines yet")
+    losses, accuracies = figure.subplots(1, 2)
+    num_steps = max(step for _, step in rows)  # of an epoch
+    for axes, name, label in (
+        (losses, "loss", "loss of a batch"),
+        (accuracies, "test_accuracy", "test images recognised"),
+    ):
+        points = [
+            (epoch - 1 + step / num_steps, row[name])
+            for (epoch, step), row in rows.items()
+            if row[name] is not None
+        ]
+        axes.plot(*zip(*points, strict=True) if points else ([], []), marker=".", lw=0.8)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+    losses.set_yscale("log")
+
+
 def tile(images):
     """Lay images [N, height, width] out in rows, a pixel's margin around each: one image."""
     images = np.pad(images, ((0, -len(images) % COLUMNS), (1, 1), (1, 1)))
@@ -156,7 +178,8 @@ def create_parser():
         "confuses, what its first layer looks for.",
         allow_abbrev=False,
     )
-    parser.add_argument("model", metavar="MODEL", help="a file that --save-model wrote")
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="a file of --save-model")
+    parser.add_argument("--log", metavar="FILE", help="draw the course of a training: its --log")
     parser.add_argument("--out", metavar="FILE", help="write a PNG here (default: open a window)")
     parser.add_argument("--net", choices=DESIGNS, help="the design, where the file leaves it open")
     parser.add_argument(
@@ -168,8 +191,21 @@ def create_parser():
     return parser
 
 
+def show_network(figure, settings):
+    """Draw what the network in a file does with the test images; print precision and recall."""
+    network, normalized = load_any_network(settings.model, settings.net)
+    normalize = normalized or settings.normalize
+    transform = common.normalized_transformations if normalize else common.transformations
+    test_set = common.get_dataset(settings.data_root, train=False, transform=transform)
+    images, labels, predictions, values = predict(network, test_set)
+    print_precision_and_recall(count_confusions(labels, predictions))
+    draw(figure, network, images, labels, predictions, values)
+
+
 def main():
     settings = create_parser().parse_args()
+    if (settings.model is None) == (settings.log is None):
+        raise ValueError("give either a saved network, MODEL, or the --log of a training")
     if settings.out is None:
         from matplotlib import pyplot
 
@@ -183,13 +219,10 @@ def main():
         atomic.check_writable(settings.out)
         figure = Figure(figsize=SIZE, dpi=100, layout="constrained")
 
-    network, normalized = load_any_network(settings.model, settings.net)
-    normalize = normalized or settings.normalize
-    transform = common.normalized_transformations if normalize else common.transformations
-    test_set = common.get_dataset(settings.data_root, train=False, transform=transform)
-    images, labels, predictions, values = predict(network, test_set)
-    print_precision_and_recall(count_confusions(labels, predictions))
-    draw(figure, network, images, labels, predictions, values)
+    if settings.log is None:
+        show_network(figure, settings)
+    else:
+        draw_course(figure, progress.read_log(settings.log))
     if settings.out is None:
         pyplot.show()
     else:

@@ -101,17 +101,6 @@ def packed_root(tmp_path):
     return root
 
 
-@pytest.fixture
-def few_images(monkeypatch):
-    """Let MNIST have 300 images, for training as for testing."""
-    get_dataset = common.get_dataset
-
-    def get_few(*arguments, **options):
-        return keep_first(get_dataset(*arguments, **options), 300)
-
-    monkeypatch.setattr(common, "get_dataset", get_few)
-
-
 @contextlib.contextmanager
 def full_disk(num_bytes):
     """Let no file grow beyond so many bytes within a `with` block, as on a full disk."""

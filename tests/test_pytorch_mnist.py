@@ -66,7 +66,7 @@ def test_run_network_takes_the_net_and_keyword_settings():
     assert [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD] == ["net"]
 
 
-def test_run_network_leaves_the_thread_count_alone(few_images):
+def test_run_network_leaves_the_thread_count_alone(small_mnist):
     counts = []
 
     def train_network(*_, **__):
@@ -88,13 +88,13 @@ def record_training(**settings):
     return given
 
 
-def test_run_network_s_settings_have_their_effect(few_images):
+def test_run_network_s_settings_have_their_effect(small_mnist):
     assert record_training() == [list(range(1, 31)), 30, 3.0, 10]
     given = record_training(epochs=2, lr=0.5, batch_size=600)
     assert given == [[1, 2], 2, 0.5, 600]
 
 
-def test_run_network_reads_the_constants_when_it_is_called(few_images, monkeypatch):
+def test_run_network_reads_the_constants_when_it_is_called(small_mnist, monkeypatch):
     monkeypatch.setattr(pytorch_mnist, "NUM_EPOCHS", 1)
     monkeypatch.setattr(pytorch_mnist, "LEARNING_RATE", 0.25)
     monkeypatch.setattr(common, "BATCH_SIZE", 20)
@@ -156,27 +156,27 @@ def test_the_hidden_size_is_free(monkeypatch, capsys):
     assert network.output_layer.weight.shape == (10, 30)
 
 
-def test_any_network_of_784_inputs_and_10_outputs_is_taken(few_images, capsys):
+def test_any_network_of_784_inputs_and_10_outputs_is_taken(small_mnist, capsys):
     net = nn.Sequential(nn.Linear(784, 20), nn.ReLU(), nn.Linear(20, 10), nn.Sigmoid())
     before = net[0].weight.clone()
     assert 0 <= pytorch_mnist.run_network(net, epochs=1, lr=0.1) <= 1
     assert not torch.equal(net[0].weight, before)
 
 
-def test_an_unknown_setting_is_told_with_the_known_ones(few_images):
+def test_an_unknown_setting_is_told_with_the_known_ones(small_mnist):
     with pytest.raises(TypeError, match=r"unknown setting epoch; .*epochs, lr.*checkpoint"):
         pytorch_mnist.run_network(pytorch_mnist.Net(), epoch=3)
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-def test_normalised_inputs_are_torchvision_s(normalize, few_images, tmp_path, capsys):
+def test_normalised_inputs_are_torchvision_s(normalize, small_mnist, tmp_path, capsys):
     """A training with `normalize`, against one on what torchvision's `Normalize` gives."""
     steps = [transforms.ToTensor()]
     if normalize:
         steps.append(transforms.Normalize((0.1305,), (0.3081,)))
     root = mnist_files.find_root()
     dataset = datasets.MNIST(root, transform=transforms.Compose(steps))
-    loader = textbook.create_loader(keep_first(dataset, 300))
+    loader = textbook.create_loader(keep_first(dataset, 600))
     torch.manual_seed(1)
     expected = textbook.create_net()
     list(textbook.train(loader, expected, epochs=1))

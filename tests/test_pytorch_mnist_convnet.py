@@ -148,7 +148,7 @@ def test_extended_data_take_the_fast_path():
     assert (images.shape, images.dtype, labels.shape) == ((10, 1, 28, 28), torch.float32, (10,))
 
 
-def test_the_script_runs_a_design(monkeypatch, few_images, tmp_path, capsys):
+def test_the_script_runs_a_design(monkeypatch, small_mnist, tmp_path, capsys):
     file = tmp_path / "model.pt"
     flags = "--net relu --epochs 2 --batch-size 2 --seed 1 --device cpu --threads 1 --save-model"
     monkeypatch.setattr(sys, "argv", ["pytorch_mnist_convnet.py", *flags.split(), str(file)])
@@ -156,7 +156,7 @@ def test_the_script_runs_a_design(monkeypatch, few_images, tmp_path, capsys):
 
     *lines, empty, test_line = capsys.readouterr().out.splitlines()
     assert [line.rsplit(",", 1)[0] for line in lines] == [
-        f"Epoch [{epoch}/2], Step [{step}/150]" for epoch in (1, 2) for step in (100, 150)
+        f"Epoch [{epoch}/2], Step [{step}/300]" for epoch in (1, 2) for step in (100, 200, 300)
     ]
     assert empty == ""
     assert test_line.startswith("Test data results: 0.")
@@ -190,7 +190,7 @@ def train_and_record(monkeypatch, flags):
 
 SIMPLE = {
     "threads": convnet.NUM_THREADS,
-    "images": 300,
+    "images": 600,
     "inputs": 0.0,
     "epochs": 60,
     "lr": 0.1,
@@ -207,17 +207,17 @@ RELU = {**SIMPLE, "lr": 0.03, "weight_decay": 0.00005}
         ("", SIMPLE),
         ("--net 2conv", SIMPLE),
         ("--net relu --lr 0.03 --wd 0.00005", RELU),
-        ("--net relu --lr 0.03 --wd 0.00005 --extend_data", {**RELU, "images": 1500}),
+        ("--net relu --lr 0.03 --wd 0.00005 --extend_data", {**RELU, "images": 3000}),
         (
             "--net final --epochs 40 --lr 0.005 --extend_data",
-            {**SIMPLE, "epochs": 40, "lr": 0.005, "images": 1500},
+            {**SIMPLE, "epochs": 40, "lr": 0.005, "images": 3000},
         ),
         # Ours
         ("--weight-decay 0.5 --threads 1", {**SIMPLE, "weight_decay": 0.5, "threads": 1}),
         ("--normalize", {**SIMPLE, "inputs": pytest.approx(-0.1305 / 0.3081)}),
     ],
 )
-def test_flags_have_their_effect(flags, expected, few_images, monkeypatch):
+def test_flags_have_their_effect(flags, expected, small_mnist, monkeypatch):
     assert train_and_record(monkeypatch, flags) == expected
 
 

@@ -6,6 +6,7 @@ import functools
 import math
 import os
 import secrets
+import signal
 import sys
 
 import torch
@@ -51,6 +52,14 @@ def create_parser(description, *, epochs, lr, threads=1, parents=()):
     )
     parser.add_argument(
         "--test-each-epoch", action="store_true", help="test after each epoch, too (default: no)"
+    )
+    parser.add_argument(
+        "--log",
+        metavar="FILE",
+        help="write epoch, step, loss and test accuracy here, as CSV (default: nowhere)",
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="show a bar instead of progress lines (default: no)"
     )
     parser.add_argument(
         "--normalize",
@@ -130,9 +139,9 @@ def run(main):
     except KeyboardInterrupt:
         if sys.flags.interactive or hasattr(sys, "ps1"):
             raise
-        # Python ends a process by SIGINT when this reaches the top, after its traceback.
-        sys.excepthook = lambda *_: print(f"{script}: interrupted", file=sys.stderr)
-        raise
+        print(f"{script}: interrupted", file=sys.stderr)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
     except (OSError, RuntimeError, ValueError, IndexError) as error:  # IndexError: odd labels
         with contextlib.suppress(OSError):
             print(f"{script}: error: {' '.join(str(error).split())}", file=sys.stderr)

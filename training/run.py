@@ -6,6 +6,7 @@ import inspect
 import torch
 
 from files import atomic, models
+from training import progress
 from training.checkpoint import Checkpoint
 
 
@@ -22,6 +23,8 @@ def start_run(
     save_model=None,
     checkpoint=None,
     test_each_epoch=False,
+    log=None,
+    quiet=False,
     **unknown,
 ):
     """Within a `with` block, yield the epochs to train, 1 to `num_epochs`, as an iterable.
@@ -30,7 +33,8 @@ def start_run(
     are written to that file at the end of the block. With `checkpoint`, the training's state (the
     model's, the optimizer's, the random generators') is written to that file after each epoch, and
     restored from it if it is there: then only the epochs that are left are yielded. With
-    `test_each_epoch`, `test()` is called after each epoch. Raises OSError or ValueError for files
+    `test_each_epoch`, `test()` is called after each epoch. For `log` and `quiet` see
+    `progress.follow`. Raises OSError or ValueError for files
     that can't be read or written, before the training.
     """
     if unknown:
@@ -59,7 +63,12 @@ def start_run(
         }
         checkpoint = Checkpoint(checkpoint, settings, model, optimizer)
 
-    with use_threads(threads), checkpoint.lock() if checkpoint else contextlib.nullcontext():
+    is_resumed = checkpoint is not None and checkpoint.file.exists()
+    with (
+        use_threads(threads),
+        checkpoint.lock() if checkpoint else contextlib.nullcontext(),
+        progress.follow(log, quiet, is_resumed),
+    ):
         yield _iterate_epochs(num_epochs, checkpoint, test if test_each_epoch else None)
 
     if save_model is not None:

@@ -49,6 +49,9 @@ def test_defaults_are_the_article_s(parser):
         "save_model": None,
         "checkpoint": None,
         "test_each_epoch": False,
+        "normalize": False,
+        "log": None,
+        "quiet": False,
     }
 
 

@@ -1,0 +1,125 @@
+"""The course of a training, read off the lines that it prints: as data, and as a bar.
+
+So the loops that print them need to know of neither.
+"""
+
+import contextlib
+import csv
+import io
+import re
+import sys
+
+from files import atomic
+
+PROGRESS = re.compile(r"Epoch \[(\d+)/(\d+)\], Step \[(\d+)/(\d+)\], Loss: (\S+)")
+RESULT = re.compile(r"Test data results: (\S+)")
+COLUMNS = ["epoch", "step", "loss", "test_accuracy"]
+
+
+@contextlib.contextmanager
+def follow(log=None, quiet=False, is_resumed=False):
+    """Follow what is printed within a `with` block.
+
+    `log` is a CSV file for the epoch, step and loss of each progress line, and for the fraction
+    of each test that comes after it; a resumed training goes on in its file. With `quiet`, a bar
+    on stderr takes the place of the progress lines. Raises OSError or ValueError if the file
+    can't be written, or isn't this training's log.
+    """
+    if log is None and not quiet:
+        yield
+        return
+    rows = {}
+    if log is not None:
+        atomic.check_writable(log)
+        if atomic.resolve(log).exists():
+            rows = read_log(log)
+            if not is_resumed:
+                raise ValueError(
+                    f"{log} exists; give a new file, or the checkpoint it goes on from"
+                )
+    writer = _Writer(sys.stdout, rows, log, quiet)
+    try:
+        with contextlib.redirect_stdout(writer):
+            yield
+    finally:
+        writer.finish()
+
+
+def read_log(file):
+    """Return a log's rows: dicts of loss and test accuracy (or None) by (epoch, step).
+
+    Raises OSError if there is no such file, ValueError if it is no log.
+    """
+    try:
+        with open(atomic.resolve(file), newline="") as stream:
+            reader = csv.DictReader(stream)
+            if reader.fieldnames != COLUMNS:
+                raise ValueError
+            return {
+                (int(row["epoch"]), int(row["step"])): {
+                    name: float(row[name]) if row[name] else None for name in COLUMNS[2:]
+                }
+                for row in reader
+            }
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {file}") from None
+    except (ValueError, TypeError):
+        raise ValueError(f"{file} is no log, as --log writes it") from None
+
+
+class _Writer(io.TextIOBase):
+    """A stdout that reads along."""
+
+    def __init__(self, stdout, rows, log, quiet):
+        self.stdout, self.rows, self.log, self.quiet = stdout, rows, log, quiet
+        self.bar, self.rest, self.is_first = None, "", True
+
+    def write(self, text):
+        *lines, self.rest = (self.rest + text).split("\n")
+        for line in lines:
+            self._follow(line)
+        return len(text)
+
+    def flush(self):
+        self.stdout.flush()
+
+    def _follow(self, line):
+        if match := PROGRESS.fullmatch(line):
+            epoch, num_epochs, step, num_steps = map(int, match.groups()[:4])
+            if self.is_first:  # of a resumed training: what it does again is not there twice
+                self.rows = {place: row for place, row in self.rows.items() if place[0] < epoch}
+                self.is_first = False
+            self.rows[epoch, step] = {"loss": float(match[5]), "test_accuracy": None}
+            if self.quiet:
+                self._move_bar((epoch - 1) * num_steps + step, num_epochs * num_steps, match[5])
+        elif match := RESULT.fullmatch(line):
+            if self.rows:
+                self.rows[max(self.rows)]["test_accuracy"] = float(match[1])
+            self._save()
+        if not self.quiet or match and match.re is RESULT:
+            self.stdout.write(f"{line}\n")
+
+    def _move_bar(self, position, total, loss):
+        if self.bar is None:
+            from tqdm.auto import tqdm
+
+            is_notebook = "notebook" in tqdm.__module__
+            # None: not where stderr is a file
+            self.bar = tqdm(total=total, unit="step", disable=False if is_notebook else None)
+        self.bar.set_postfix_str(f"loss {loss}", refresh=False)
+        self.bar.update(position - self.bar.n)
+
+    def _save(self):
+        if self.log is not None:
+            text = io.StringIO()
+            writer = csv.DictWriter(text, COLUMNS)
+            writer.writeheader()
+            for (epoch, step), row in self.rows.items():
+                writer.writerow({"epoch": epoch, "step": step, **row})
+            atomic.write_text(self.log, text.getvalue())
+
+    def finish(self):
+        self._save()
+        if self.bar is not None:
+            self.bar.close()
+        self.stdout.write(self.rest)
