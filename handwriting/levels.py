@@ -1,0 +1,104 @@
+"""Work on grey levels, arrays [height, width]: blur, opening, threshold, connected pieces."""
+
+import numpy as np
+
+MAX_CELLS = 256  # a side, in the search for connected pieces
+
+
+def blur(levels, radius):
+    """Return for each pixel the mean of the square of `radius` pixels around it, as float32."""
+    size = 2 * int(radius) + 1
+    if size == 1:
+        return levels
+    for axis in (0, 1):
+        padded = _pad(levels, axis, size // 2 + 1, size // 2)
+        sums = np.moveaxis(padded.cumsum(axis=axis, dtype=np.float64), axis, 0)
+        levels = np.moveaxis((sums[size:] - sums[:-size]) / size, 0, axis)
+    return levels.astype(np.float32)
+
+
+def opening(levels, size):
+    """Return the levels without the light features that are narrower than `size` pixels.
+
+    That is the morphological opening by a square: the least level around each pixel, and
+    then the largest one of those. A shade, and the edge of a large area, stay as they are.
+    """
+    size |= 1  # odd, so that the square has a middle
+    return spread(spread(levels, size, np.minimum), size, np.maximum)
+
+
+def spread(levels, size, choose):
+    """Return for each pixel the least or largest level of a square of `size` pixels around it.
+
+    `choose` is `np.minimum` or `np.maximum`.
+    """
+    for axis in (0, 1):
+        rows = np.moveaxis(_pad(levels, axis, size // 2, size - 1 - size // 2), axis, 0)
+        reach = 1  # each row is the choice of so many; it doubles until it is the square's side
+        while reach < size:
+            step = min(reach, size - reach)
+            rows = choose(rows[:-step], rows[step:])
+            reach += step
+        levels = np.moveaxis(rows, 0, axis)
+    return levels
+
+
+def _pad(levels, axis, before, after):
+    padding = [(0, 0), (0, 0)]
+    padding[axis] = (before, after)
+    return np.pad(levels, padding, mode="edge")
+
+
+def divide(levels):
+    """Return the threshold between the dark levels and the light ones, and how clear it is.
+
+    Otsu's method: the threshold leaves the most variance between the two classes. The
+    clearness is that variance's share of the whole: 1 for two levels and nothing between
+    them, 0.64 for a bell curve cut in half.
+    """
+    counts, edges = np.histogram(levels, bins=256)
+    middles = (edges[:-1] + edges[1:]) / 2
+    num_below = counts.cumsum()[:-1]
+    num_above = counts.sum() - num_below
+    sum_below = (counts * middles).cumsum()[:-1]
+    sum_above = (counts * middles).sum() - sum_below
+    difference = sum_above / num_above - sum_below / num_below
+    between = num_below * num_above * difference**2 / counts.sum() ** 2
+    best = between.argmax()
+    return edges[best + 1], between[best] / max(levels.var(), 1e-12)
+
+
+def find_pieces(mask):
+    """Return the box (left, top, right, bottom) of each connected piece of a bool array.
+
+    Pixels are connected through their eight neighbours. In a large array, cells of several
+    pixels take the place of pixels; right and bottom are the first column and row outside.
+    """
+    cell = -(-max(mask.shape) // MAX_CELLS)
+    height, width = mask.shape
+    padded = np.pad(mask, ((0, -height % cell), (0, -width % cell)))
+    cells = padded.reshape(len(padded) // cell, cell, -1, cell).any(axis=(1, 3))
+    unseen = set(zip(*(index.tolist() for index in cells.nonzero()), strict=True))
+    boxes = []
+    while unseen:
+        piece = [unseen.pop()]
+        for row, column in piece:  # the list grows as we go
+            for neighbour in (
+                (row - 1, column - 1),
+                (row - 1, column),
+                (row - 1, column + 1),
+                (row, column - 1),
+                (row, column + 1),
+                (row + 1, column - 1),
+                (row + 1, column),
+                (row + 1, column + 1),
+            ):
+                if neighbour in unseen:
+                    unseen.remove(neighbour)
+                    piece.append(neighbour)
+        rows, columns = zip(*piece, strict=True)
+        right, bottom = (max(columns) + 1) * cell, (max(rows) + 1) * cell
+        boxes.append(
+            (min(columns) * cell, min(rows) * cell, min(right, width), min(bottom, height))
+        )
+    return boxes
