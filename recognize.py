@@ -30,7 +30,7 @@ from training import command_line
 
 BOX = 20  # pixels of the 28: the longer side of a digit
 CENTER = 14  # row and column of the centre of mass: MNIST's training images have 14.00, 14.01
-THINNEST = 2.0  # pixels of the 28: of MNIST's training images, 6 % have thinner strokes
+THINNEST, THICKEST = 2.0, 7.0  # pixels of the 28: strokes; FIGURE
 
 PAGE = 512  # pixels: the longer side of the page that is searched for a digit
 CLOSEUP = 160  # pixels: the longer side of the digit's surroundings, looked at closely
@@ -49,10 +49,8 @@ def to_mnist(picture):
     Raises NoDigit for an empty page, several digits, or noise.
     """
     page = to_grey(picture)
-    closeup = crop(page, find_digit(page), margin=0.25)
-    ink = find_ink(closeup)
-    digit = crop_to_digit(thicken(ink))
-    return center(fit_into_box(digit))
+    digit = find_digit(page)
+    return center(fit_into_box(thicken(digit)))
 
 
 def to_grey(picture):
@@ -78,29 +76,49 @@ def to_grey(picture):
 
 
 def find_digit(page):
-    """Return the box (left, top, right, bottom) of the digit on the page, in its pixels."""
+    """Return the ink of the page's digit, cut out: float32 [height, width], 0 to 1."""
+    # The strokes of a digit that fills the picture are up to a third of it wide. Where that
+    # search fails, a finer one sees a small digit between wide shadows, or on a page on a
+    # table: not in a small picture, which shows little else than the digit.
+    try:
+        return separate_ink(find_closeup(page, 1 / 3))
+    except NoDigit:
+        if max(page.size) < PAGE / 2:
+            raise
+        return separate_ink(find_closeup(page, 1 / 8))
+
+
+def find_closeup(page, max_width):
+    """Return the digit's surroundings, a part of the page.
+
+    Its strokes are narrower than `max_width`, a fraction of the page's longer side.
+    """
     levels = reduce(page, PAGE)
     longest = max(levels.shape)
-    # Detail is what is narrower than a third of the page, dark or light: ink, but not shade,
-    # nor what the paper lies on. The blur keeps specks and noise out. (uint8 is for speed.)
+    # The blur keeps specks and noise out; uint8 is for speed.
     levels = (blur(levels, longest / 400) * 255).astype(np.uint8)
-    width = max(3, longest // 3)
-    detail = (255 - opening(255 - levels, width) - opening(levels, width)) / 255
+    box = choose_digit(find_details(levels, max(3, round(longest * max_width))))
+    factor = max(page.size) / longest
+    return crop(page, [side * factor for side in box], margin=0.25)
+
+
+def find_details(levels, max_width):
+    """Return the boxes of the page's details: what is narrower than `max_width`.
+
+    Dark or light ink is, but neither a shade nor what the paper lies on. Raises NoDigit if
+    there are none.
+    """
+    detail = (255 - opening(255 - levels, max_width) - opening(levels, max_width)) / 255
     strongest = detail.max()
     if strongest < MIN_CONTRAST:
         raise NoDigit("the page is empty")
     boxes = find_pieces(detail > strongest / 2)
     # What reaches the edge of the picture is a shadow, the table or a neighbour's half,
     # unless there is nothing else: then the digit was cut out closely.
-    inside = [
-        box
-        for box in boxes
-        if min(box[:2]) > 0 and box[2] < levels.shape[1] and box[3] < levels.shape[0]
-    ]
-    if inside and max(map(longer_side, inside)) > longest / 30:
-        boxes = inside
-    factor = max(page.size) / longest
-    return [side * factor for side in choose_digit(boxes)]
+    height, width = levels.shape
+    inside = [box for box in boxes if min(box[:2]) > 0 and box[2] < width and box[3] < height]
+    is_worth_it = inside and max(map(longer_side, inside)) > max(levels.shape) / 30
+    return inside if is_worth_it else boxes
 
 
 def choose_digit(boxes):
@@ -163,8 +181,8 @@ def reduce(page, longest):
     return np.asarray(page, dtype=np.float32) / 255
 
 
-def find_ink(closeup):
-    """Return how much ink each pixel of a digit's surroundings has, 0 to 1."""
+def separate_ink(closeup):
+    """Return how much ink each pixel of a digit has, 0 to 1, cut out of its surroundings."""
     levels = reduce(closeup, CLOSEUP)
     longest = max(levels.shape)
     levels = blur(levels, longest / 160)
@@ -181,29 +199,31 @@ def find_ink(closeup):
     # The scans that MNIST was made from were black and white. So a level is either: all but
     # those near the middle, an edge's, for smooth edges also where a digit is small.
     share = (levels - paper) / (ink - paper)
-    return ((share - 0.3) / 0.4).clip(0, 1)
+    ink = ((share - 0.3) / 0.4).clip(0, 1)
+    left, top, right, bottom = choose_digit(find_pieces(ink > 0.5))
+    digit = np.ascontiguousarray(ink[top:bottom, left:right])
+    if get_stroke_width(digit) > THICKEST:
+        raise NoDigit("no digit stands out from the background")
+    return digit
 
 
-def thicken(ink):
-    """Return the ink with strokes at least as thick as MNIST's thinner ones.
+def get_stroke_width(digit):
+    """Return the mean width of a digit's strokes, in pixels of the 28."""
+    # A stroke has an edge on either side, and an edge's length is the sum of its gradient.
+    down, right = np.gradient(np.pad(digit, 1))
+    return 2 * digit.sum() / np.hypot(down, right).sum() * BOX / max(digit.shape)
+
+
+def thicken(digit):
+    """Return the digit with strokes at least as thick as MNIST's thinner ones.
 
     LeCun's description has no such step: those who wrote NIST's digits wrote them small. A
     large digit in ballpoint would be a grey hair in a box of 20 pixels.
     """
-    left, top, right, bottom = choose_digit(find_pieces(ink > 0.5))
-    size = max(right - left, bottom - top)
-    # A stroke has an edge on either side, and an edge's length is its gradient's sum.
-    down, right = np.gradient(ink)
-    width = 2 * ink.sum() / np.hypot(down, right).sum()
-    missing = round(THINNEST * size / BOX - width)
+    missing = round((THINNEST - get_stroke_width(digit)) * max(digit.shape) / BOX)
     if missing < 1:
-        return ink
-    return spread(np.pad(ink, missing), missing + 1, np.maximum)
-
-
-def crop_to_digit(ink):
-    left, top, right, bottom = choose_digit(find_pieces(ink > 0.5))
-    return np.ascontiguousarray(ink[top:bottom, left:right])
+        return digit
+    return spread(np.pad(digit, missing), missing + 1, np.maximum)
 
 
 def fit_into_box(digit):

@@ -11,7 +11,9 @@ def blur(levels, radius):
     if size == 1:
         return levels
     for axis in (0, 1):
-        padded = _pad(levels, axis, size // 2 + 1, size // 2)
+        padding = [(0, 0), (0, 0)]
+        padding[axis] = (size // 2 + 1, size // 2)
+        padded = np.pad(levels, padding, mode="edge")
         sums = np.moveaxis(padded.cumsum(axis=axis, dtype=np.float64), axis, 0)
         levels = np.moveaxis((sums[size:] - sums[:-size]) / size, 0, axis)
     return levels.astype(np.float32)
@@ -20,20 +22,21 @@ def blur(levels, radius):
 def opening(levels, size):
     """Return the levels without the light features that are narrower than `size` pixels.
 
-    That is the morphological opening by a square: the least level around each pixel, and
-    then the largest one of those. A shade, and the edge of a large area, stay as they are.
+    That is the morphological opening by a square: the lightest level at which a square that
+    covers the pixel fits. A shade, and the edge of a large area, stay as they are. Beyond the
+    picture, the square fits anywhere, so that a narrow area along its edge counts as large.
     """
-    size |= 1  # odd, so that the square has a middle
-    return spread(spread(levels, size, np.minimum), size, np.maximum)
+    padded = np.pad(levels, size - 1, constant_values=levels.max())
+    return spread(spread(padded, size, np.minimum), size, np.maximum)
 
 
 def spread(levels, size, choose):
-    """Return for each pixel the least or largest level of a square of `size` pixels around it.
+    """Return the least or largest level of each square of `size` pixels within the levels.
 
-    `choose` is `np.minimum` or `np.maximum`.
+    `choose` is `np.minimum` or `np.maximum`. Both sides are shorter by size - 1.
     """
     for axis in (0, 1):
-        rows = np.moveaxis(_pad(levels, axis, size // 2, size - 1 - size // 2), axis, 0)
+        rows = np.moveaxis(levels, axis, 0)
         reach = 1  # each row is the choice of so many; it doubles until it is the square's side
         while reach < size:
             step = min(reach, size - reach)
@@ -41,12 +44,6 @@ def spread(levels, size, choose):
             reach += step
         levels = np.moveaxis(rows, 0, axis)
     return levels
-
-
-def _pad(levels, axis, before, after):
-    padding = [(0, 0), (0, 0)]
-    padding[axis] = (before, after)
-    return np.pad(levels, padding, mode="edge")
 
 
 def divide(levels):
