@@ -75,27 +75,33 @@ def find_pieces(mask):
     height, width = mask.shape
     padded = np.pad(mask, ((0, -height % cell), (0, -width % cell)))
     cells = padded.reshape(len(padded) // cell, cell, -1, cell).any(axis=(1, 3))
-    unseen = set(zip(*(index.tolist() for index in cells.nonzero()), strict=True))
-    boxes = []
-    while unseen:
-        piece = [unseen.pop()]
-        for row, column in piece:  # the list grows as we go
-            for neighbour in (
-                (row - 1, column - 1),
-                (row - 1, column),
-                (row - 1, column + 1),
-                (row, column - 1),
-                (row, column + 1),
-                (row + 1, column - 1),
-                (row + 1, column),
-                (row + 1, column + 1),
-            ):
-                if neighbour in unseen:
-                    unseen.remove(neighbour)
-                    piece.append(neighbour)
-        rows, columns = zip(*piece, strict=True)
-        right, bottom = (max(columns) + 1) * cell, (max(rows) + 1) * cell
-        boxes.append(
-            (min(columns) * cell, min(rows) * cell, min(right, width), min(bottom, height))
-        )
-    return boxes
+
+    pieces = []
+    runs_above = []  # (first column, first column outside, piece) of the row above
+    for row, line in enumerate(cells):
+        edges = np.flatnonzero(np.diff(line, prepend=False, append=False)).tolist()
+        runs = []
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            piece = {"box": (start, row, end, row + 1)}
+            for other_start, other_end, other in runs_above:
+                if other_start <= end and start <= other_end:
+                    _merge(piece, other)
+            runs.append((start, end, piece))
+            pieces.append(piece)
+        runs_above = runs
+
+    boxes = [[side * cell for side in piece["box"]] for piece in pieces if "part_of" not in piece]
+    return [
+        (left, top, min(right, width), min(bottom, height)) for left, top, right, bottom in boxes
+    ]
+
+
+def _merge(piece, other):
+    while "part_of" in piece:
+        piece = piece["part_of"]
+    while "part_of" in other:
+        other = other["part_of"]
+    if piece is not other:
+        piece["part_of"] = other
+        first, second = piece["box"], other["box"]
+        other["box"] = (*map(min, first[:2], second[:2]), *map(max, first[2:], second[2:]))
