@@ -7,7 +7,7 @@ MAX_CELLS = 256  # a side, in the search for connected pieces
 
 def blur(levels, radius):
     """Return for each pixel the mean of the square of `radius` pixels around it, as float32."""
-    size = 2 * int(radius) + 1
+    size = 2 * round(radius) + 1
     if size == 1:
         return levels
     for axis in (0, 1):
@@ -76,12 +76,14 @@ def find_pieces(mask):
     padded = np.pad(mask, ((0, -height % cell), (0, -width % cell)))
     cells = padded.reshape(len(padded) // cell, cell, -1, cell).any(axis=(1, 3))
 
+    # A run of cells in a row joins the runs that it touches in the row above.
+    edges = np.diff(np.pad(cells, ((0, 0), (1, 1))), axis=1)
     pieces = []
-    runs_above = []  # (first column, first column outside, piece) of the row above
-    for row, line in enumerate(cells):
-        edges = np.flatnonzero(np.diff(line, prepend=False, append=False)).tolist()
+    runs_above = []  # (first column, first column outside, piece)
+    for row, line in enumerate(edges):
+        edges_of_row = line.nonzero()[0].tolist()
         runs = []
-        for start, end in zip(edges[::2], edges[1::2], strict=True):
+        for start, end in zip(edges_of_row[::2], edges_of_row[1::2], strict=True):
             piece = {"box": (start, row, end, row + 1)}
             for other_start, other_end, other in runs_above:
                 if other_start <= end and start <= other_end:

@@ -46,15 +46,15 @@ class Window:
             axes[name].set(xticks=[], yticks=[])
         axes["outputs"].set(xticks=range(10), ylim=(0, 1))
 
-        def show(name, levels, highest):
-            return axes[name].imshow(levels, cmap="gray", vmin=0, vmax=highest, animated=True)
+        def show(name, levels):
+            return axes[name].imshow(to_rgb(levels), interpolation="nearest", animated=True)
 
         nothing = look(to_blank_image())
         title = "the hidden neurons" if nothing.features is None else "the feature maps"
         axes["hidden"].set_title(title)
-        self.paper = show("drawing", np.zeros((SIDE, SIDE)), 255)
-        self.seen = show("seen", np.zeros((28, 28)), 1)
-        self.hidden = show("hidden", lay_out(nothing), 1)
+        self.paper = show("drawing", np.ones((SIDE, SIDE)))
+        self.seen = show("seen", np.zeros((28, 28)))
+        self.hidden = show("hidden", lay_out(nothing))
         self.bars = axes["outputs"].bar(range(10), [0] * 10, animated=True)
         axes["verdict"].set_axis_off()
         self.verdict = axes["verdict"].text(
@@ -110,7 +110,7 @@ class Window:
     def update(self):
         """Have the network look at the drawing, and show it all."""
         start = time.perf_counter()
-        self.paper.set_data(np.asarray(self.picture))
+        self.paper.set_data(np.asarray(self.picture.convert("RGB")))
         image, verdict = to_blank_image(), ""
         answer = None
         if not self.is_empty:
@@ -120,8 +120,9 @@ class Window:
                 verdict = str(answer)
             except ValueError as error:
                 verdict = str(error)
-        self.seen.set_data(image[0])
-        self.hidden.set_data(lay_out(answer or self.look(image)))
+        self.image = image
+        self.seen.set_data(to_rgb(image[0].numpy()))
+        self.hidden.set_data(to_rgb(lay_out(answer or self.look(image))))
         for digit, bar in enumerate(self.bars):
             bar.set_height(0 if answer is None else float(answer.outputs[digit]))
         self.verdict.set_text(verdict)
@@ -149,6 +150,11 @@ def to_blank_image():
     import torch
 
     return torch.zeros(1, 28, 28)
+
+
+def to_rgb(levels):
+    """Return levels, 0 to 1, as matplotlib draws them fastest: uint8 [height, width, 3]."""
+    return np.repeat((levels * 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def lay_out(answer):
