@@ -193,6 +193,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", metavar="MODEL", nargs="+", help="saved networks")
     parser.add_argument("--images", type=int, default=1000, help="test images (default: 1000)")
+    parser.add_argument("--only", metavar="NAME", help="one disturbance, by its name in the table")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--train", type=int, metavar="EPOCHS", help="train MODEL, on random shifts")
     settings = parser.parse_args()
@@ -214,10 +215,12 @@ def main():
 
     plain = test_set.data[: settings.images, None].float() / 255
     report("as they are", plain, labels, 0)
-    for name in [*DISTURBANCES, *PLAIN_WAYS]:
+    for name in [settings.only] if settings.only else [*DISTURBANCES, *PLAIN_WAYS]:
         images, num_refused = prepare_all(name, test_set, settings.images, settings.seed)
         report(name, images, labels, num_refused)
 
+    if settings.only:
+        return
     drawings = json.loads(STROKES.read_text())
     for size in (0.6, 1.0):
         images, times = [], []

@@ -186,6 +186,7 @@ def show(to_mnist, look, in_browser):
             ) from None
         # Only this machine's own browser gets in.
         pyplot.rcParams["webagg.address"] = "127.0.0.1"
+        pyplot.rcParams["webagg.open_in_browser"] = False  # print the address instead
     elif pyplot.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
         raise RuntimeError(
             "there is no display to open a window on; --browser opens it in a web browser, and "
