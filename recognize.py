@@ -191,6 +191,8 @@ def separate_ink(closeup):
     if levels.mean() < np.median(levels):
         levels = -levels
     levels = levels - opening(levels, max(3, longest // 2))  # all paper is now as dark: 0
+    if levels.max() < MIN_CONTRAST:
+        raise NoDigit("no digit stands out from the background")
     threshold, clearness = divide(levels)
     if clearness < MIN_CLEARNESS:
         raise NoDigit("no digit stands out from the background")
