@@ -1,0 +1,1 @@
+"""What `recognize.py` needs besides its lesson: work on grey levels, and the window to draw in."""

@@ -1,0 +1,198 @@
+"""A window to draw a digit in, which shows at every stroke what the network makes of it."""
+
+import time
+
+import numpy as np
+from matplotlib import pyplot
+from matplotlib.widgets import Button
+from PIL import Image, ImageDraw
+
+SIDE = 280  # pixels of the drawing
+PEN = 22  # pixels: the width of a stroke, about MNIST's in a drawing that fills two thirds
+PAPER, INK = 255, 0
+CLEAR_KEYS = ("c", "escape", "delete")
+BACKENDS_WITHOUT_WINDOWS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
+
+
+class Window:
+    """The drawing, the 28x28 that the network sees, its hidden neurons and its ten outputs.
+
+    `to_mnist(picture)` prepares a PIL image, or raises ValueError, saying why it can't;
+    `look(image)` returns the network's outputs [10], its hidden activations [M], and the
+    feature maps [maps, height, width] or None. Only what changes is drawn again (matplotlib's
+    "blitting"): drawing the whole figure would take longer than a stroke may.
+    """
+
+    def __init__(self, figure, to_mnist, look):
+        self.figure, self.to_mnist, self.look = figure, to_mnist, look
+        self.pen = None  # where it was last, while the mouse button is held
+        self.time_of_update = self.cost_of_update = 0.0  # seconds
+        self.background = None
+
+        axes = figure.subplot_mosaic(
+            [
+                ["drawing", "seen", "hidden"],
+                ["drawing", "outputs", "outputs"],
+                ["clear", "verdict", "verdict"],
+            ],
+            width_ratios=[2, 1, 1],
+            height_ratios=[5, 5, 0.8],
+        )
+        self.drawing_axes = axes["drawing"]
+        axes["drawing"].set_title("draw a digit here with the mouse; c clears it")
+        axes["seen"].set_title("what the network sees")
+        axes["outputs"].set_title("the ten outputs")
+        for name in ("drawing", "seen", "hidden"):
+            axes[name].set(xticks=[], yticks=[])
+        axes["outputs"].set(xticks=range(10), ylim=(0, 1))
+
+        def show(name, levels):
+            return axes[name].imshow(to_rgb(levels), interpolation="nearest", animated=True)
+
+        nothing = look(to_blank_image())
+        title = "the hidden neurons" if nothing.features is None else "the feature maps"
+        axes["hidden"].set_title(title)
+        self.paper = show("drawing", np.ones((SIDE, SIDE)))
+        self.seen = show("seen", np.zeros((28, 28)))
+        self.hidden = show("hidden", lay_out(nothing))
+        self.bars = axes["outputs"].bar(range(10), [0] * 10, animated=True)
+        axes["verdict"].set_axis_off()
+        self.verdict = axes["verdict"].text(
+            0.5, 0.3, "", ha="center", va="center", fontsize=14, animated=True
+        )
+        self.artists = [self.paper, self.seen, self.hidden, *self.bars, self.verdict]
+        self.button = Button(axes["clear"], "clear")
+        self.button.on_clicked(lambda event: self.clear())
+
+        connect = figure.canvas.mpl_connect
+        connect("button_press_event", self.on_press)
+        connect("motion_notify_event", self.on_move)
+        connect("button_release_event", self.on_release)
+        connect("key_press_event", lambda event: event.key in CLEAR_KEYS and self.clear())
+        connect("draw_event", self.on_draw)
+        self.clear()
+
+    def clear(self):
+        """Begin with an empty sheet."""
+        self.picture = Image.new("L", (SIDE, SIDE), PAPER)
+        self.is_empty = True
+        self.update()
+
+    def on_press(self, event):
+        if event.button == 1 and event.inaxes is self.drawing_axes:
+            self.pen = (event.xdata, event.ydata)
+            self.draw_stroke(self.pen)
+
+    def on_move(self, event):
+        if self.pen is None or event.inaxes is not self.drawing_axes:
+            return
+        self.draw_stroke((event.xdata, event.ydata))
+        # A mouse reports faster than a network looks: at most half the time is spent on
+        # looking, so that the line never falls behind the mouse.
+        if time.perf_counter() - self.time_of_update > self.cost_of_update:
+            self.update()
+
+    def on_release(self, event):
+        if self.pen is not None:
+            self.pen = None
+            self.update()
+
+    def draw_stroke(self, point):
+        """Draw a line with round ends from where the pen was."""
+        draw = ImageDraw.Draw(self.picture)
+        draw.line([self.pen, point], fill=INK, width=PEN)
+        for x, y in (self.pen, point):
+            radius = PEN / 2
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=INK)
+        self.pen = point
+        self.is_empty = False
+
+    def update(self):
+        """Have the network look at the drawing, and show it all."""
+        start = time.perf_counter()
+        self.paper.set_data(np.asarray(self.picture.convert("RGB")))
+        image, verdict = to_blank_image(), ""
+        answer = None
+        if not self.is_empty:
+            try:
+                image = self.to_mnist(self.picture)
+                answer = self.look(image)
+                verdict = str(answer)
+            except ValueError as error:
+                verdict = str(error)
+        self.image = image
+        self.seen.set_data(to_rgb(image[0].numpy()))
+        self.hidden.set_data(to_rgb(lay_out(answer or self.look(image))))
+        for digit, bar in enumerate(self.bars):
+            bar.set_height(0 if answer is None else float(answer.outputs[digit]))
+        self.verdict.set_text(verdict)
+        self.refresh()
+        self.time_of_update = time.perf_counter()
+        self.cost_of_update = self.time_of_update - start
+
+    def refresh(self):
+        if self.background is not None:
+            self.figure.canvas.restore_region(self.background)
+            self.draw_artists()
+            self.figure.canvas.blit(self.figure.bbox)
+
+    def on_draw(self, event):
+        """Keep what never changes as a picture, after the figure was drawn or resized."""
+        self.background = self.figure.canvas.copy_from_bbox(self.figure.bbox)
+        self.draw_artists()
+
+    def draw_artists(self):
+        for artist in self.artists:
+            self.figure.draw_artist(artist)
+
+
+def to_blank_image():
+    import torch
+
+    return torch.zeros(1, 28, 28)
+
+
+def to_rgb(levels):
+    """Return levels, 0 to 1, as matplotlib draws them fastest: uint8 [height, width, 3]."""
+    return np.repeat((levels * 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def lay_out(answer):
+    """Lay out activations or feature maps as one image, the strongest 1."""
+    if answer.features is None:
+        cells = answer.hidden.reshape(-1, 1, 1).numpy()
+        margin = 0
+    else:
+        cells, margin = answer.features.numpy(), 1
+    columns = int(np.ceil(np.sqrt(len(cells))))
+    missing = -len(cells) % columns
+    cells = np.pad(cells, ((0, missing), (margin, margin), (margin, margin)))
+    _, height, width = cells.shape
+    rows = cells.reshape(-1, columns, height, width).swapaxes(1, 2)
+    return rows.reshape(-1, columns * width) / max(cells.max(), 1e-6)
+
+
+def show(to_mnist, look, in_browser):
+    """Open the window, on the screen or in a web browser, and wait until it is closed.
+
+    Raises RuntimeError where neither can be had.
+    """
+    if in_browser:
+        try:
+            pyplot.switch_backend("webagg")
+        except ImportError:
+            raise RuntimeError(
+                "the window in a browser needs tornado: pip install tornado"
+            ) from None
+        # Only this machine's own browser gets in.
+        pyplot.rcParams["webagg.address"] = "127.0.0.1"
+        pyplot.rcParams["webagg.open_in_browser"] = False  # print the address instead
+    elif pyplot.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
+        raise RuntimeError(
+            "there is no display to open a window on; --browser opens it in a web browser, and "
+            "with a PICTURE none is needed"
+        )
+    pyplot.rcParams["toolbar"] = "None"
+    figure = pyplot.figure("recognize.py", figsize=(11, 6), layout="constrained")
+    window = Window(figure, to_mnist, look)  # noqa: F841 (what listens to the mouse must live on)
+    pyplot.show()
