@@ -4,12 +4,10 @@
     python recognize.py MODEL               a window to draw in
 
 A network knows only pictures that were made as its training pictures were. So the lesson is
-`to_mnist`, which makes a photograph into a picture of that kind. Yann LeCun describes it on
-MNIST's page: "The original black and white (bilevel) images from NIST were size normalized to
-fit in a 20x20 pixel box while preserving their aspect ratio. The resulting images contain grey
-levels as a result of the anti-aliasing technique used by the normalization algorithm. The
-images were centered in a 28x28 image by computing the center of mass of the pixels, and
-translating the image so as to position this point at the center of the 28x28 field."
+`to_mnist`, which makes a photograph into a picture of that kind. Its steps are those by which
+MNIST was made, as Yann LeCun describes them on its page: NIST's black and white scans were
+scaled, without distortion, to fit into a box of 20x20 pixels, which left grey levels at the edges,
+and were then placed in 28x28 pixels so that their centre of mass is in the middle.
 """
 
 import math
@@ -19,13 +17,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image, ImageOps, ImageStat
-from torch import nn
 from torchvision import transforms
 
-from files import atomic, models
+import common
+from files import atomic
 from handwriting.levels import blur, divide, find_pieces, opening, spread
 from pytorch_mnist import INPUT_SIZE, OUTPUT_SIZE, Net
 from pytorch_mnist_convnet import DESIGNS
+from show import load_any_network
 from training import command_line
 
 BOX = 20  # pixels of the 28: the longer side of a digit
@@ -36,7 +35,6 @@ PAGE = 512  # pixels: the longer side of the page that is searched for a digit
 CLOSEUP = 160  # pixels: the longer side of the digit's surroundings, looked at closely
 MIN_CONTRAST = 0.05  # of the range from black to white; below it, a page counts as empty
 MIN_CLEARNESS = 0.7  # see `divide`; noise has 0.64, MNIST's digits have 0.85 or more
-MEAN, DEVIATION = 0.1305, 0.3081  # of MNIST's pixels; what --normalize trains with
 
 
 class NoDigit(ValueError):
@@ -219,8 +217,8 @@ def get_stroke_width(digit):
 def thicken(digit):
     """Return the digit with strokes at least as thick as MNIST's thinner ones.
 
-    LeCun's description has no such step: those who wrote NIST's digits wrote them small. A
-    large digit in ballpoint would be a grey hair in a box of 20 pixels.
+    LeCun's description has no such step; but a large digit in ballpoint would be a grey hair in
+    a box of 20 pixels.
     """
     missing = round((THINNEST - get_stroke_width(digit)) * max(digit.shape) / BOX)
     if missing < 1:
@@ -265,41 +263,13 @@ class Answer(NamedTuple):
 
 
 def load_network(file, design=None):
-    """Return the saved network, in evaluation mode; `design` is a name in DESIGNS, if needed.
-
-    Raises OSError or ValueError, saying what to do.
-    """
+    """Return the saved network and whether its inputs are normalised; see `load_any_network`."""
     try:
-        state = models.read(file)
+        return load_any_network(file, design)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{error}; python pytorch_mnist.py --save-model {file} makes one in about a minute"
         ) from None
-    net = models.load_network(identify(state, design, file), file)
-    return net.eval()
-
-
-def identify(state, design, file):
-    """Return an untrained network of the kind that a `state_dict` belongs to."""
-    names = set(state) if isinstance(state, dict) else set()
-    if design is None:
-        if {"conv1.weight", "hidden_layer.weight"} <= names:
-            raise ValueError(
-                f"{file} holds a network of --net 2conv or relu, which have the same weights; "
-                "give --net as it was trained with"
-            )
-        if "conv.weight" in names:
-            design = "simple"
-        elif "hidden_layer2.weight" in names:
-            design = "final"
-    if design is not None:
-        return DESIGNS[design].network()
-    net = Net()
-    if "hidden_layer.weight" in names:
-        hidden_size = len(state["hidden_layer.weight"])
-        net.hidden_layer = nn.Linear(INPUT_SIZE, hidden_size)
-        net.output_layer = nn.Linear(hidden_size, OUTPUT_SIZE)
-    return net
 
 
 @torch.no_grad()
@@ -328,7 +298,7 @@ def look(net, image, normalize=False):
 def prepare(image, is_dense, normalize):
     """Return an image [1, 28, 28] as a batch of one, as the network was trained with."""
     if normalize:
-        image = (image - MEAN) / DEVIATION
+        image = common.normalized_transformations.transforms[1](image)
     return image.reshape(1, INPUT_SIZE) if is_dense else image.unsqueeze(0)
 
 
@@ -390,7 +360,9 @@ def create_parser():
     parser.add_argument("--browser", action="store_true", help="the window, in a web browser")
     parser.add_argument("--net", choices=DESIGNS, help="the network, where MODEL leaves it open")
     parser.add_argument(
-        "--normalize", action="store_true", help="for a network trained with --normalize"
+        "--normalize",
+        action="store_true",
+        help="normalise the inputs (default: if the file says that the network was trained so)",
     )
     return parser
 
@@ -410,14 +382,15 @@ def main():
         if not settings.pictures:
             raise ValueError("--out needs a PICTURE")
         atomic.check_writable(settings.out)
-    net = load_network(settings.model, settings.net)
+    net, normalized = load_network(settings.model, settings.net)
+    normalize = normalized or settings.normalize
 
     if not settings.pictures:
         from handwriting import window
 
-        window.show(to_mnist, lambda image: look(net, image, settings.normalize), settings.browser)
+        window.show(to_mnist, lambda image: look(net, image, normalize), settings.browser)
         return
-    results = recognize_files(settings.pictures, net, settings.normalize)
+    results = recognize_files(settings.pictures, net, normalize)
     if settings.out is not None:
         from matplotlib.figure import Figure
 

@@ -4,10 +4,8 @@ The network is one that a training script has saved: `python show.py FILE` shows
 and prints each digit's precision and recall.
 """
 
-import matplotlib
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import nn
 
 import common
@@ -207,12 +205,15 @@ def main():
     if (settings.model is None) == (settings.log is None):
         raise ValueError("give either a saved network, MODEL, or the --log of a training")
     if settings.out is None:
+        import matplotlib
         from matplotlib import pyplot
 
         if matplotlib.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
             raise RuntimeError("there is no display to open a window on; --out FILE writes a PNG")
         figure = pyplot.figure(figsize=SIZE, dpi=WINDOW_DPI, layout="constrained")
     else:
+        from matplotlib.figure import Figure
+
         # A PNG only, lest a slip of the hand replace the model.
         if not settings.out.lower().endswith(".png"):
             raise ValueError(f"--out writes a PNG; {settings.out} doesn't end in .png")

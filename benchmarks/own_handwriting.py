@@ -202,7 +202,7 @@ def main():
         train_with_random_shifts(settings.models[0], settings.train, settings.seed)
         return
 
-    nets = [recognize.load_network(file, None) for file in settings.models]
+    nets = [recognize.load_network(file)[0] for file in settings.models]
     test_set = common.get_dataset(train=False)
     labels = test_set.targets[: settings.images]
     names = [Path(file).stem for file in settings.models]

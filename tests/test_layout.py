@@ -7,14 +7,14 @@ from conftest import PROJECT
 
 # From the bottom up: each may import what stands above it here, and its own folder.
 FLOORS = [
-    {"files"},
+    {"files", "handwriting"},
     {"mnist"},
     {"common"},
     {"training"},
     {"pytorch_mnist"},
     {"backprop_manual_mnist", "pytorch_mnist_convnet"},
-    {"show", "recognize", "study"},
-    {"reproduce"},
+    {"show", "study"},
+    {"recognize", "reproduce"},
     {"backprop_manual_calculation", "backprop_pytorch"},  # import nothing of the project
 ]
 FILES = [
