@@ -164,28 +164,44 @@ def draw_effects(effects):
     return figure
 
 
-def draw_trace(table):
-    """Draw the table of `study.trace`: a column for each run, a row for each quantity."""
-    runs = list(table.groupby(["variant", "seed", "digit"], sort=False))
+def draw_trace(tables):
+    """Draw the tables of `study.trace`: a column for each run, a row for each quantity.
+
+    The run's last learnt digit is in colour, the other nine in grey.
+    """
     quantities = {
         "recognised": "images of the digit\nrecognised",
         "output": "median output\non them (target: 1)",
-        "derivative": "sigmoid's derivative\nthere, median",
-        "gradient": "norm of the\nneuron's gradient",
+        "derivative": "median derivative\nof the sigmoid there",
+        "gradient": "norm of the gradient\nfor its weights",
     }
-    figure = _create_figure(height=7.5)
-    panels = figure.subplots(len(quantities), len(runs), sharex=True, sharey="row", squeeze=False)
-    for column, ((variant, seed, digit), its_rows) in enumerate(runs):
-        for axes, (quantity, label) in zip(panels[:, column], quantities.items(), strict=True):
-            axes.plot(its_rows["epoch"], its_rows[quantity], ".-", color=get_colour(variant))
-            if quantity != "recognised":
-                axes.set_yscale("log")
+    figure = _create_figure(height=8)
+    panels = figure.subplots(len(quantities), len(tables), sharex=True, sharey="row", squeeze=False)
+    for column, table in zip(panels.T, tables, strict=True):
+        last_learnt = find_last_learnt(table)
+        variant, seed = table["variant"].iloc[0], table["seed"].iloc[0]
+        for axes, quantity in zip(column, quantities, strict=True):
+            for digit, its_rows in table.groupby("digit"):
+                is_last = digit == last_learnt
+                style = {"color": get_colour(variant), "lw": 2, "zorder": 3} if is_last else {}
+                style = style or {"color": GREY, "lw": 0.7, "alpha": 0.6}
+                axes.plot(its_rows["epoch"], its_rows[quantity], **style)
+            axes.set_yscale("linear" if quantity == "recognised" else "log")
             axes.grid(alpha=0.3)
-            if column == 0:
-                axes.set_ylabel(label)
-        panels[0, column].set_title(f"{variant}, seed {seed}: digit {digit}")
-        panels[-1, column].set_xlabel("epoch (0: untrained)")
+        column[0].set_title(f"{variant}, seed {seed}: digit {last_learnt}")
+        column[-1].set_xlabel("epoch (0: untrained)")
+    for axes, label in zip(panels[:, 0], quantities.values(), strict=True):
+        axes.set_ylabel(label)
+    figure.suptitle(
+        "Each line is an output neuron; in colour that of the digit learnt last, if at all",
+        fontsize=10,
+    )
     return figure
+
+
+def find_last_learnt(table):
+    """Return the digit that is recognised least in a run's table, averaged over its epochs."""
+    return table.groupby("digit")["recognised"].mean().idxmin()
 
 
 def _create_figure(height):
