@@ -71,13 +71,17 @@ def run_share(units, files, train, at_once, rank, size, store):
             time.sleep(0.5)
             show_progress()
         store.set("all", "")
+    return collect(units, files, store)
 
-    here, _ = files.read(units)
+
+def collect(units, files, store):
+    """Return the results of all units, in their order; write those of other ranks to files."""
+    results, _ = files.read(units)
     for unit in units:
-        if unit not in here:
-            here[unit] = json.loads(store.get(str(unit)))
-            files.write(here[unit])
-    return [here[unit] for unit in units]
+        if unit not in results:
+            results[unit] = json.loads(store.get(str(unit)))
+            files.write(results[unit])
+    return [results[unit] for unit in units]
 
 
 def create_tasks(units, at_once):

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 
@@ -134,7 +135,7 @@ def test_ranks_share_the_runs_and_rank_0_gets_all_results(tmp_path):
     assert [len(find_results(tmp_path / str(rank))) for rank in range(3)] == [10, 4, 2]
 
 
-def test_a_killed_study_goes_on_where_it_was(start, run, tmp_path):
+def test_a_killed_study_goes_on_where_it_was(start, tmp_path, monkeypatch, capsys):
     first = tmp_path / "reproduction" / "article-manual-1-epochs-seed-1.json"
     second = tmp_path / "reproduction" / "data-manual-1-epochs-seed-1.json"
     process = start(SCRIPT, *SMALL_STUDY, "article", "data")
@@ -144,17 +145,18 @@ def test_a_killed_study_goes_on_where_it_was(start, run, tmp_path):
     assert not second.exists()
     written = first.stat().st_mtime_ns
 
-    result = run(SCRIPT, *SMALL_STUDY, "article", "data")
-    assert result.returncode == 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["reproduce.py", *SMALL_STUDY, "article", "data"])
+    reproduce.main()
     assert first.stat().st_mtime_ns == written
-    accuracies = {
-        (name, 1): variants.train(name, [1], epochs=1)[0]["accuracy"]
-        for name in ("article", "data")
-    }
-    assert read_accuracies(first.parent) == accuracies
-    for name in ("article", "data"):
-        assert f"| {name}" in result.stdout
-        assert f"{100 * accuracies[name, 1]:.2f}" in result.stdout
+    accuracies = read_accuracies(first.parent)
+    rows = capsys.readouterr().out.splitlines()[2:4]
+    for row, name in zip(rows, ("article", "data"), strict=True):
+        assert [cell.strip() for cell in row.split("|")[1:4]] == [
+            name,
+            "1",
+            f"{100 * accuracies[name, 1]:.2f}",
+        ]
     made = {file.name for file in first.parent.iterdir()} - {first.name, second.name, ".lock"}
     assert made == {"summary.md", "runs.csv", "runs.png", "epochs.png", "digits.png"}
 

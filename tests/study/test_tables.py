@@ -1,6 +1,7 @@
 import io
 
 import pandas as pd
+from conftest import PROJECT
 from made_up import create_result
 
 from study import report, tables
@@ -38,3 +39,13 @@ def test_what_is_written(tmp_path):
     assert "| article (8) |" in published
     written = pd.read_csv(io.StringIO((tmp_path / "runs.csv").read_text()))
     assert list(written["accuracy"]) == list(runs["accuracy"].round(4))
+
+
+def test_the_committed_tables_are_those_of_the_committed_runs():
+    runs = pd.read_csv(PROJECT / "results" / "runs.csv")
+    effects = report.estimate_effects(runs)
+    markdown = tables.format_all(report.summarise(runs), effects, report.place_published(runs))
+    assert (PROJECT / "results" / "summary.md").read_text() == markdown
+    page = (PROJECT / "docs" / "reproduction.md").read_text()
+    for table in markdown.split("\n\n"):
+        assert table.strip() in page
