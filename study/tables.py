@@ -90,7 +90,7 @@ def format_markdown(rows):
     rows = [{key: str(value) for key, value in row.items()} for row in rows]
     if not rows:
         return ""
-    widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
+    widths = {key: max(2, len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
     first = next(iter(widths))
     rule = [
         ("-" * width if key == first else "-" * (width - 1) + ":") for key, width in widths.items()

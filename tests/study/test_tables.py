@@ -18,7 +18,7 @@ def test_numbers():
 
 
 def test_markdown():
-    rows = [{"variant": "init", "n": 5}, {"variant": "cost+data", "n": 50}]
+    rows = [{"variant": "init", "n": 5}, {"variant": "cost+data", "n": 7}]
     assert tables.format_markdown(rows) == (
         "| variant   | n  |\n| --------- | -: |\n| init      |  5 |\n| cost+data | 50 |\n"
     )
