@@ -109,7 +109,7 @@ def draw_epochs(results):
             for _, of, figure_ in PUBLISHED:
                 if of == name:
                     last = len(accuracies)
-                    axes.plot(last + 0.5, figure_, "k_", ms=9, mew=1.8, zorder=3)
+                    axes.plot(last + 0.5, figure_, "k_", ms=9, mew=1.2, zorder=3)
             axes.set_ylim(*((30, 100) if VARIANTS[name].book_init else (92, 98.5)))
             axes.set_title(name)
             axes.set_xlabel("epoch")

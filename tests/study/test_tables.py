@@ -20,7 +20,7 @@ def test_numbers():
 def test_markdown():
     rows = [{"variant": "init", "n": 5}, {"variant": "cost+data", "n": 7}]
     assert tables.format_markdown(rows) == (
-        "| variant   | n  |\n| --------- | -: |\n| init      |  5 |\n| cost+data | 50 |\n"
+        "| variant   | n  |\n| --------- | -: |\n| init      |  5 |\n| cost+data |  7 |\n"
     )
     assert tables.format_markdown([]) == ""
 
