@@ -1,10 +1,10 @@
 """Does the article's figure hold, and why does the article beat the book?
 
-Trains the variants of `variants.py` from many starting points and reports how their
-accuracies are distributed:
+Trains the variants of `study/variants.py`, each from many seeds, and reports how their accuracies
+are distributed, and what the book's initialisation, cost and data do to them:
 
-    python reproduce.py --seeds 20
-    torchrun --standalone --nproc-per-node 2 reproduce.py --seeds 20
+    python reproduce.py --seeds 50
+    torchrun --standalone --nproc-per-node 2 reproduce.py --seeds 50
 
 The second command shares the work out among two processes; so can several machines.
 What is finished is never run again, whatever happens on the way.
@@ -12,15 +12,10 @@ What is finished is never run again, whatever happens on the way.
 
 import argparse
 import functools
-import itertools
-import json
 import math
-import operator
 import sys
-import time
 
 import torch
-from tqdm import tqdm
 
 from mnist import files as mnist_files
 from study import variants, workers
@@ -39,7 +34,7 @@ def create_parser():
     )
     add = functools.partial(command_line.add_flag, parser)
     add(
-        "--seeds", "so many, from 1 on, or a range", type=parse_seeds, default="20", metavar="N|A-B"
+        "--seeds", "so many, from 1 on, or a range", type=parse_seeds, default="50", metavar="N|A-B"
     )
     add(
         "--variants",
@@ -82,68 +77,6 @@ def parse_seeds(text):
     return seeds
 
 
-def run_share(units, files, train, at_once, rank, size, store):
-    """Run this rank's share of the units (variant, seed); wait until all ranks have run theirs.
-
-    What has a result in the folder of `files`, or in the `store` that the `size` ranks share,
-    isn't run again. `train(variant, seeds)` returns the results of up to `at_once` seeds, which
-    go to both at once. So rank 0 can have all results in its folder in the end, though the
-    ranks may be on machines that share no disk; it returns them, in the order of the units.
-    """
-
-    def is_finished(unit):
-        return store.check([str(unit)])
-
-    results, complaints = files.read(units)
-    for unit, result in results.items():
-        store.set(str(unit), json.dumps(result))
-    awaited = [unit for unit in units if unit not in results]
-
-    with tqdm(total=len(units), initial=len(results), unit="run", disable=rank > 0) as progress:
-
-        def show_progress():
-            awaited[:] = itertools.filterfalse(is_finished, awaited)
-            progress.update(len(units) - len(awaited) - progress.n)
-
-        for variant, seeds in create_tasks(units, at_once)[rank::size]:
-            missing = [seed for seed in seeds if not is_finished((variant, seed))]
-            for seed in missing:
-                if (variant, seed) in complaints:
-                    progress.write(f"{complaints[variant, seed]}; running it again", sys.stderr)
-            for result in train(variant, missing) if missing else ():
-                files.write(result)
-                store.set(str((variant, result["seed"])), json.dumps(result))
-            if rank == 0:
-                show_progress()
-
-        # All stay until all is finished: the store may be on any rank's machine. If a rank
-        # dies, the launcher ends the wait.
-        if rank > 0:
-            while not store.check(["all"]):
-                time.sleep(0.5)
-            return None
-        while awaited:
-            time.sleep(0.5)
-            show_progress()
-        store.set("all", "")
-
-    here, _ = files.read(units)
-    for unit in units:
-        if unit not in here:
-            here[unit] = json.loads(store.get(str(unit)))
-            files.write(here[unit])
-    return [here[unit] for unit in units]
-
-
-def create_tasks(units, at_once):
-    """Divide units (variant, seed) into tasks (variant, up to `at_once` seeds)."""
-    tasks = []
-    for variant, its_units in itertools.groupby(units, key=operator.itemgetter(0)):
-        seeds = [seed for _, seed in its_units]
-        tasks += [(variant, seeds[i : i + at_once]) for i in range(0, len(seeds), at_once)]
-    return tasks
-
-
 def main():
     settings = create_parser().parse_args()
     names = list(dict.fromkeys(settings.variants))  # each once
@@ -173,21 +106,23 @@ def main():
     if settings.backprop == "autograd":
         at_once = 1
     at_once = min(at_once, math.ceil(len(units) / size))  # so that there is work for each
-    results = run_share(units, files, train, at_once, rank, size, store)
+    results = workers.run_share(units, files, train, at_once, rank, size, store)
     if rank == 0:
         report(results, files.folder)
 
 
 def report(results, folder):
-    """Write tables and pictures of the results to the folder, and print the summary."""
-    from study import plots, report
+    """Write tables and pictures of the results to the folder, and print the tables."""
+    # Here, as those who only train need neither pandas nor matplotlib.
+    from study import plots, report, tables
 
     runs = report.tabulate_runs(results)
-    summary = report.summarise(runs)
-    report.write(runs, summary, folder)
-    plots.write(results, runs, folder)
+    effects = report.estimate_effects(runs)
+    markdown = tables.format_all(report.summarise(runs), effects, report.place_published(runs))
+    tables.write(runs, markdown, folder)
+    plots.write(results, runs, effects, folder)
     print(f"tables and pictures are in {folder}", file=sys.stderr)
-    print(summary.to_string(index=False, float_format="%.2f"))
+    print(markdown, end="")
 
 
 if __name__ == "__main__":

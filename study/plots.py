@@ -1,4 +1,4 @@
-"""What many runs say together, in pictures, in colours that the colour-blind can tell apart."""
+"""What many runs say together, in pictures."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -6,77 +6,117 @@ from matplotlib.ticker import MaxNLocator
 
 from files import atomic
 from study.report import find_never_learnt
-from study.variants import PUBLISHED_ACCURACIES, VARIANTS
+from study.variants import PUBLISHED, VARIANTS
 
-# By Okabe and Ito
-COLOURS = dict(
-    zip(
-        VARIANTS,
-        ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#8B4513", "#56B4E9", "#B8A000", "#D55E00"]
-        + ["#777777"],
-        strict=True,
-    )
-)
-LINE_STYLES = {"article": "dashed", "book": "dotted"}  # of the published figures
-CLOSE_UP = (96, 98.5)  # per cent
+# By Okabe and Ito: the colour-blind can tell them apart.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 ACCURACY = "test images recognised (%)"
+CLOSE_UP = (94.6, 98.4)  # per cent
 
 
-def write(results, runs, folder):
-    """Write the pictures of `results`, and of the table of `runs` made from them, as PNGs."""
-    for name, figure in {
-        "runs.png": draw_runs(runs),
-        "epochs.png": draw_epochs(results),
-        "digits.png": draw_digits(runs),
-    }.items():
-        atomic.write(folder / name, lambda stream, figure=figure: figure.savefig(stream))
+def write(results, runs, effects, folder):
+    """Write the pictures of `results`, and of `report`'s tables made from them, as PNGs."""
+    save(draw_runs(runs), folder / "runs.png")
+    save(draw_epochs(results), folder / "epochs.png")
+    save(draw_digits(runs), folder / "digits.png")
+    if len(effects):
+        save(draw_effects(effects), folder / "effects.png")
+
+
+def save(figure, file):
+    """Write a figure as a PNG, atomically. Raises OSError."""
+    atomic.write(file, figure.savefig)
+
+
+def get_colour(variant):
+    """Return the colour of a variant: that of its initialisation."""
+    return ORANGE if VARIANTS[variant].book_init else BLUE
 
 
 def draw_runs(runs):
-    """Draw each run's accuracy as a point, by variant, with the published figures as lines."""
-    figure = _create_figure(height=4.5)
-    panels = figure.subplots(1, 2)
-    by_variant = runs.groupby("variant", sort=False)["accuracy"]
+    """Draw each run's accuracy as a point, a row for each variant, beside the published figures."""
+    by_variant = runs.groupby("variant", sort=False)
+    names = list(by_variant.groups)
+    figure = _create_figure(height=1.5 + 0.5 * len(names))
+    panels = figure.subplots(1, 2, sharey=True)
     for axes in panels:
-        for position, (variant, accuracies) in enumerate(by_variant):
-            beside = np.linspace(-0.3, 0.3, len(accuracies) + 2)[1:-1]
-            axes.scatter(position + beside, 100 * accuracies, s=14, color=COLOURS[variant])
-        for source, figures in PUBLISHED_ACCURACIES.items():
-            label = f"the {source}'s " + " and ".join(f"{100 * f:.2f} %" for f in figures)
-            for line_label, published in zip([label, None], figures, strict=False):
-                axes.axhline(
-                    100 * published, color="black", lw=1, ls=LINE_STYLES[source], label=line_label
-                )
-        axes.set_xticks(range(len(by_variant)), by_variant.groups)
-        axes.set_ylabel(ACCURACY)
-        axes.grid(axis="y", alpha=0.3)
+        for row, (variant, its_runs) in enumerate(by_variant):
+            accuracies = 100 * its_runs["accuracy"]
+            offsets = np.linspace(-0.25, 0.25, len(accuracies) + 2)[1:-1]
+            axes.scatter(
+                accuracies,
+                row + offsets,
+                s=12,
+                color=get_colour(variant),
+                alpha=0.8,
+                lw=0,
+                zorder=3,
+            )
+        published = [(figure, names.index(of)) for _, of, figure in PUBLISHED if of in names]
+        if published:
+            label = "published, of one run"
+            figures, rows = zip(*published, strict=True)
+            axes.scatter(figures, rows, s=300, marker="|", color="black", lw=1.5, label=label)
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_xlabel(ACCURACY)
+    panels[0].set_yticks(range(len(names)), [f"{name} ({len(r)})" for name, r in by_variant])
+    panels[0].invert_yaxis()
     panels[0].set_title("Each point is a run")
-    panels[1].set_title("The same, near the published figures")
-    panels[1].set_ylim(*CLOSE_UP)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    panels[1].set_title(f"The same, from {CLOSE_UP[0]} to {CLOSE_UP[1]} %")
+    panels[1].set_xlim(*CLOSE_UP)
+    for row, (_, its_runs) in enumerate(by_variant):
+        num_below = (100 * its_runs["accuracy"] < CLOSE_UP[0]).sum()
+        if num_below:
+            note = f"\u25c4 {num_below} of {len(its_runs)} lower"
+            panels[1].text(CLOSE_UP[0] + 0.04, row, note, va="center", fontsize=9)
+    handles, labels = panels[0].get_legend_handles_labels()
+    for colour, whose in ((BLUE, "article"), (ORANGE, "book")):
+        handles.append(panels[0].scatter([], [], s=20, color=colour))
+        labels.append(f"run with the {whose}'s initialisation")
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
 def draw_epochs(results):
-    """Draw how each run's accuracy grows from epoch to epoch, a panel for each variant."""
+    """Draw how each run's accuracy grows from epoch to epoch, a panel for each variant.
+
+    The first row has the variants with the article's initialisation and shows 92 to 98.5 %, the
+    second those with the book's, and shows all.
+    """
     names = list(dict.fromkeys(result["variant"] for result in results))
-    figure = _create_figure(height=3)
-    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-    for result in results:
-        accuracies = 100 * np.array(result["accuracy_after_epoch"])
-        panels[names.index(result["variant"])].plot(
-            range(1, len(accuracies) + 1),
-            accuracies,
-            color=COLOURS[result["variant"]],
-            lw=0.8,
-            marker="." if len(accuracies) == 1 else None,  # a line needs two
-        )
-    for name, axes in zip(names, panels, strict=True):
-        axes.set_title(name)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel(ACCURACY)
+    rows = [
+        [name for name in names if VARIANTS[name].book_init == book_init]
+        for book_init in (False, True)
+    ]
+    rows = [row for row in rows if row]
+    figure = _create_figure(height=0.6 + 2.6 * len(rows))
+    panels = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
+    for row, its_panels in zip(rows, panels, strict=True):
+        for axes in its_panels[len(row) :]:
+            axes.remove()
+        for name, axes in zip(row, its_panels, strict=False):
+            for result in results:
+                if result["variant"] == name:
+                    accuracies = 100 * np.array(result["accuracy_after_epoch"])
+                    axes.plot(
+                        range(1, len(accuracies) + 1),
+                        accuracies,
+                        color=get_colour(name),
+                        lw=0.7,
+                        alpha=0.6,
+                        marker="." if len(accuracies) == 1 else None,  # a line needs two
+                    )
+            for _, of, figure_ in PUBLISHED:
+                if of == name:
+                    last = len(accuracies)
+                    axes.plot(last + 0.5, figure_, "k_", ms=9, mew=1.2, zorder=3)
+            axes.set_ylim(*((30, 100) if VARIANTS[name].book_init else (92, 98.5)))
+            axes.set_title(name)
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+            axes.grid(alpha=0.3)
+        its_panels[0].set_ylabel(ACCURACY)
+    figure.suptitle("Each line is a run; black: published figures", fontsize=10)
     return figure
 
 
@@ -84,7 +124,7 @@ def draw_digits(runs):
     """Draw how many runs of each variant never learn each digit, a row for each variant."""
     counts = find_never_learnt(runs).groupby(runs["variant"], sort=False).sum()
     numbers = runs["variant"].value_counts(sort=False)[counts.index]
-    figure = _create_figure(height=3)
+    figure = _create_figure(height=1.2 + 0.3 * len(counts))
     axes = figure.subplots()
     image = axes.imshow(
         counts, aspect="auto", cmap="Blues", vmin=0, vmax=max(1, counts.max(axis=None))
@@ -94,11 +134,74 @@ def draw_digits(runs):
         axes.text(digit, row, count, ha="center", va="center", color=colour)
     axes.set_xticks(range(counts.shape[1]))
     axes.set_yticks(
-        range(len(counts)), [f"{variant} ({numbers[variant]} runs)" for variant in counts.index]
+        range(len(counts)), [f"{variant} ({numbers[variant]})" for variant in counts.index]
     )
     axes.set_xlabel("digit")
     axes.set_title("Number of runs that never learn a digit")
     return figure
+
+
+def draw_effects(effects):
+    """Draw the table of effects: each estimate with its interval, a panel for each outcome."""
+    figure = _create_figure(height=1.4 + 0.3 * len(effects))
+    panels = figure.subplots(1, 3, sharey=True)
+    outcomes = {
+        "mean": "mean accuracy",
+        "share": "share of runs that\nnever learn a digit",
+        "mean_not_stuck": "mean accuracy\nof the others",
+    }
+    rows = np.arange(len(effects))
+    for axes, (outcome, title) in zip(panels, outcomes.items(), strict=True):
+        low, high = effects[f"{outcome}_low"], effects[f"{outcome}_high"]
+        axes.axvline(0, color="black", lw=0.8)
+        axes.hlines(rows, low, high, color=BLUE, lw=2.5)
+        axes.scatter(effects[outcome], rows, s=22, color=BLUE, zorder=3)
+        axes.set_title(title)
+        axes.set_xlabel("points, with 95 % CI")
+        axes.grid(alpha=0.3)
+    panels[0].set_yticks(rows, effects["effect"])
+    panels[0].invert_yaxis()
+    return figure
+
+
+def draw_trace(tables):
+    """Draw the tables of `study.trace`: a column for each run, a row for each quantity.
+
+    The run's last learnt digit is in colour, the other nine in grey.
+    """
+    quantities = {
+        "recognised": "images of the digit\nrecognised",
+        "output": "median output\non them (target: 1)",
+        "derivative": "median derivative\nof the sigmoid there",
+        "gradient": "norm of the gradient\nfor its weights",
+    }
+    figure = _create_figure(height=8)
+    panels = figure.subplots(len(quantities), len(tables), sharex=True, sharey="row", squeeze=False)
+    for column, table in zip(panels.T, tables, strict=True):
+        last_learnt = find_last_learnt(table)
+        variant, seed = table["variant"].iloc[0], table["seed"].iloc[0]
+        for axes, quantity in zip(column, quantities, strict=True):
+            for digit, its_rows in table.groupby("digit"):
+                is_last = digit == last_learnt
+                style = {"color": get_colour(variant), "lw": 2, "zorder": 3} if is_last else {}
+                style = style or {"color": GREY, "lw": 0.7, "alpha": 0.6}
+                axes.plot(its_rows["epoch"], its_rows[quantity], **style)
+            axes.set_yscale("linear" if quantity == "recognised" else "log")
+            axes.grid(alpha=0.3)
+        column[0].set_title(f"{variant}, seed {seed}: digit {last_learnt}")
+        column[-1].set_xlabel("epoch (0: untrained)")
+    for axes, label in zip(panels[:, 0], quantities.values(), strict=True):
+        axes.set_ylabel(label)
+    figure.suptitle(
+        "Each line is an output neuron; in colour that of the digit learnt last, if at all",
+        fontsize=10,
+    )
+    return figure
+
+
+def find_last_learnt(table):
+    """Return the digit that is recognised least in a run's table, averaged over its epochs."""
+    return table.groupby("digit")["recognised"].mean().idxmin()
 
 
 def _create_figure(height):

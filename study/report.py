@@ -1,11 +1,10 @@
-"""What many runs say together: how each variant's accuracies are distributed, in tables."""
+"""What many runs say together, in numbers."""
 
-import numpy as np
 import pandas as pd
 
-from files import atomic
 from pytorch_mnist import OUTPUT_SIZE
-from study.variants import PUBLISHED_ACCURACIES
+from study import effects
+from study.variants import PUBLISHED
 
 NEVER_LEARNT = 0.95  # a digit counts as never learnt if more of its test images are missed
 
@@ -26,11 +25,24 @@ def tabulate_runs(results):
     )
 
 
-def summarise(runs):
-    """Return a table of one row a variant; accuracies are percentages of the test images.
+def find_never_learnt(runs):
+    """Return a table of booleans: has the run [row] never learnt the digit [column]?
 
-    The 95 % confidence interval of the mean is found by bootstrap: no distribution is assumed,
-    and where some runs are stuck, it is far from a normal one.
+    Such a run always takes some digit for another one: all but a few of its images are missed.
+    """
+    return runs[[f"error_{digit}" for digit in range(OUTPUT_SIZE)]] > NEVER_LEARNT
+
+
+def find_stuck(runs):
+    """Return for each run whether it never learns a digit, or several."""
+    return find_never_learnt(runs).any(axis=1)
+
+
+def summarise(runs):
+    """Return a table of one row a variant; accuracies and shares are in per cent.
+
+    The first interval is of the mean, the second of the share of runs that are stuck, i.e. never
+    learn a digit; the last mean is of those that aren't.
     """
     return pd.DataFrame(
         [
@@ -42,55 +54,71 @@ def summarise(runs):
 
 def _summarise_variant(variant, runs):
     accuracy = 100 * runs["accuracy"]
-    low, high = bootstrap_mean(accuracy.to_numpy())
-    never_learnt = find_never_learnt(runs)
+    stuck = find_stuck(runs)
+    _, low, high = effects.estimate({variant: 1}, pd.DataFrame({variant: accuracy}))
+    share_low, share_high = effects.share_interval(stuck.sum(), len(runs))
     return {
         "variant": variant,
         "n": len(runs),
-        "epochs": runs["epochs"].max(),
-        "mean %": accuracy.mean(),
+        "mean": accuracy.mean(),
+        "mean_low": low,
+        "mean_high": high,
         "std": accuracy.std(),
-        "min %": accuracy.min(),
-        "max %": accuracy.max(),
-        "95 % CI from": low,
-        "to": high,
-        "digits never learnt": never_learnt.to_numpy().sum(),
-        "in runs": never_learnt.any(axis=1).sum(),
-        "s per run": runs["seconds"].mean(),
-        **{
-            f"{source} {100 * figure:.2f} %": place(100 * figure, accuracy)
-            for source, figures in PUBLISHED_ACCURACIES.items()
-            for figure in figures
-        },
+        "min": accuracy.min(),
+        "max": accuracy.max(),
+        "stuck": stuck.sum(),
+        "share_low": 100 * share_low,
+        "share_high": 100 * share_high,
+        "mean_not_stuck": accuracy[~stuck].mean(),
     }
 
 
-def find_never_learnt(runs):
-    """Return a table of booleans: has the run [row] never learnt the digit [column]?
+def estimate_effects(runs):
+    """Return a table of one row an effect, for which all variants are there.
 
-    A run that is stuck answers some digits by others, always: all but a few images are missed.
+    Each is estimated, in points with its interval, for three outcomes: the mean of all runs, the
+    share of stuck runs, and the mean of the runs that aren't stuck.
     """
-    return runs[[f"error_{digit}" for digit in range(OUTPUT_SIZE)]] > NEVER_LEARNT
+    stuck = find_stuck(runs)
+    outcomes = {
+        "mean": 100 * runs["accuracy"],
+        "share": 100.0 * stuck,
+        "mean_not_stuck": 100 * runs["accuracy"].mask(stuck),
+    }
+    tables = {
+        outcome: runs.assign(value=values).pivot(index="seed", columns="variant", values="value")
+        for outcome, values in outcomes.items()
+    }
+    rows = []
+    for name, contrast in effects.create_contrasts().items():
+        if contrast.keys() <= set(runs["variant"]):
+            row = {"effect": name}
+            for outcome, table in tables.items():
+                row |= zip(
+                    [outcome, f"{outcome}_low", f"{outcome}_high"],
+                    effects.estimate(contrast, table),
+                    strict=True,
+                )
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def place(figure, values):
-    """Say whether a published figure lies in the range of the values seen."""
-    if figure > values.max():
-        return "above"
-    return "below" if figure < values.min() else "in range"
-
-
-def bootstrap_mean(values, resamples=10_000):
-    """Return the 95 % confidence interval of the mean of values [n], by percentile bootstrap."""
-    indices = np.random.default_rng(0).integers(len(values), size=(resamples, len(values)))
-    return np.percentile(values[indices].mean(axis=1), [2.5, 97.5])
-
-
-def write(runs, summary, folder):
-    """Write the summary as Markdown and CSV, and the runs as CSV. Raises OSError."""
-    for name, text in {
-        "summary.md": summary.to_markdown(index=False, floatfmt=".2f") + "\n",
-        "summary.csv": summary.to_csv(index=False, float_format="%.4f"),
-        "runs.csv": runs.to_csv(index=False, float_format="%.4f"),
-    }.items():
-        atomic.write_text(folder / name, text)
+def place_published(runs):
+    """Return a table of one row a published figure: how many runs of its variant are below it."""
+    rows = []
+    for source, variant, figure in PUBLISHED:
+        its_runs = runs[runs["variant"] == variant]
+        if len(its_runs):
+            rows.append(
+                {
+                    "source": source,
+                    "figure": figure,
+                    "variant": variant,
+                    "n": len(its_runs),
+                    # Accuracies are multiples of 0.01 %, and floats.
+                    "below": (100 * its_runs["accuracy"] < figure - 0.001).sum(),
+                    "above": (100 * its_runs["accuracy"] > figure + 0.001).sum(),
+                    "best_epoch_above": (100 * its_runs["best_accuracy"] > figure + 0.001).sum(),
+                }
+            )
+    return pd.DataFrame(rows)

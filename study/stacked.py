@@ -1,7 +1,7 @@
 """Train several dense networks at once, by hand: for the many seeds of a study.
 
 A batch of ten is so small that much of a step's time goes into starting its operations.
-Here each operation serves S networks, which differ in their starting weights and in the
+Here each operation serves S networks, which differ in their initial weights and in the
 order of their images: the matrices of `backprop_manual_mnist.py` become stacks of S matrices
 and its products `bmm` and `baddbmm`, which multiply matrix by matrix. `benchmarks/stacked.py`
 shows what this saves.

@@ -1,9 +1,15 @@
-"""One process, or several that torchrun started, here or on several machines."""
+"""One process, or several that torchrun started, here or on several machines, share the runs."""
 
+import itertools
+import json
+import operator
 import os
+import sys
+import time
 
 import torch
 import torch.distributed as dist
+from tqdm import tqdm
 
 
 def join():
@@ -19,3 +25,69 @@ def join():
         local_rank = int(os.environ["LOCAL_RANK"])
         torch.accelerator.set_device_index(local_rank % torch.accelerator.device_count())
     return rank, size, dist.PrefixStore("reproduce", store)
+
+
+def run_share(units, files, train, at_once, rank, size, store):
+    """Run this rank's share of the units (variant, seed); wait until all ranks have run theirs.
+
+    What has a result in the folder of `files`, or in the `store` that the `size` ranks share,
+    isn't run again. `train(variant, seeds)` returns the results of up to `at_once` seeds, which
+    go to both at once. So rank 0 can have all results in its folder in the end, though the
+    ranks may be on machines that share no disk; it returns them, in the order of the units.
+    """
+
+    def is_finished(unit):
+        return store.check([str(unit)])
+
+    results, complaints = files.read(units)
+    for unit, result in results.items():
+        store.set(str(unit), json.dumps(result))
+    awaited = [unit for unit in units if unit not in results]
+
+    with tqdm(total=len(units), initial=len(results), unit="run", disable=rank > 0) as progress:
+
+        def show_progress():
+            awaited[:] = itertools.filterfalse(is_finished, awaited)
+            progress.update(len(units) - len(awaited) - progress.n)
+
+        for variant, seeds in create_tasks(units, at_once)[rank::size]:
+            missing = [seed for seed in seeds if not is_finished((variant, seed))]
+            for seed in missing:
+                if (variant, seed) in complaints:
+                    progress.write(f"{complaints[variant, seed]}; running it again", sys.stderr)
+            for result in train(variant, missing) if missing else ():
+                files.write(result)
+                store.set(str((variant, result["seed"])), json.dumps(result))
+            if rank == 0:
+                show_progress()
+
+        # All stay until all is finished: the store may be on any rank's machine. If a rank
+        # dies, the launcher ends the wait.
+        if rank > 0:
+            while not store.check(["all"]):
+                time.sleep(0.5)
+            return None
+        while awaited:
+            time.sleep(0.5)
+            show_progress()
+        store.set("all", "")
+    return collect(units, files, store)
+
+
+def collect(units, files, store):
+    """Return the results of all units, in their order; write those of other ranks to files."""
+    results, _ = files.read(units)
+    for unit in units:
+        if unit not in results:
+            results[unit] = json.loads(store.get(str(unit)))
+            files.write(results[unit])
+    return [results[unit] for unit in units]
+
+
+def create_tasks(units, at_once):
+    """Divide units (variant, seed) into tasks (variant, up to `at_once` seeds)."""
+    tasks = []
+    for variant, its_units in itertools.groupby(units, key=operator.itemgetter(0)):
+        seeds = [seed for _, seed in its_units]
+        tasks += [(variant, seeds[i : i + at_once]) for i in range(0, len(seeds), at_once)]
+    return tasks

@@ -1,16 +1,17 @@
 """What is drawn, read back from the figures; how they look is for eyes."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from made_up import create_result, get_stuck_errors
 from PIL import Image
-from test_reproduction_report import create_result
 
 from study import plots, report
 
 RESULTS = [
     create_result("article", 1, 0.977),
     create_result("article", 2, 0.978),
-    create_result("book", 1, 0.770, [0.01] * 4 + [1.0, 0.94, 0.96] + [0.01] * 3),
+    create_result("book", 1, 0.770, get_stuck_errors(4, 6)),
 ]
 
 
@@ -23,22 +24,33 @@ def get_texts(artists):
     return [artist.get_text() for artist in artists]
 
 
-def test_each_run_is_a_point_and_each_published_figure_a_line(runs):
-    for axes in plots.draw_runs(runs).axes:
-        points = np.concatenate([dots.get_offsets() for dots in axes.collections])
-        assert points[:, 1].tolist() == pytest.approx([97.7, 97.8, 77.0])
-        assert points[:, 0].round().tolist() == [0, 0, 1]
-        lines = [line.get_ydata()[0] for line in axes.lines]
-        assert lines == pytest.approx([97.85, 97.96, 96.59])
-        assert get_texts(axes.get_xticklabels()) == ["article", "book"]
-        assert axes.get_ylabel() == "test images recognised (%)"
+def test_each_run_is_a_point_and_each_published_figure_a_stroke_in_its_row(runs):
+    whole, close_up = plots.draw_runs(runs).axes
+    assert get_texts(whole.get_yticklabels()) == ["article (2)", "book (1)"]
+    for axes in (whole, close_up):
+        article, book, published = [dots.get_offsets() for dots in axes.collections[:3]]
+        assert article[:, 0].tolist() == pytest.approx([97.7, 97.8])
+        assert book[:, 0].tolist() == pytest.approx([77.0])
+        assert article[:, 1].round().tolist() == [0, 0]
+        assert book[:, 1].round().tolist() == [1]
+        assert published.tolist() == [[97.85, 0], [97.96, 0], [97.78, 0], [96.59, 1]]
+        points, strokes = axes.collections[0], axes.collections[2]
+        assert points.get_zorder() > strokes.get_zorder()
+
+
+def test_the_close_up_says_how_many_runs_it_leaves_out(runs):
+    (note,) = plots.draw_runs(runs).axes[1].texts
+    assert note.get_text().endswith("1 of 1 lower")
+    assert note.get_position()[1] == 1
 
 
 def test_each_run_is_a_line_over_the_epochs():
-    figure = plots.draw_epochs(RESULTS)
-    assert [axes.get_title() for axes in figure.axes] == ["article", "book"]
-    assert [len(axes.lines) for axes in figure.axes] == [2, 1]
-    epochs, accuracies = figure.axes[1].lines[0].get_data()
+    article, book = plots.draw_epochs(RESULTS).axes
+    assert [article.get_title(), book.get_title()] == ["article", "book"]
+    runs_of_article = [line for line in article.lines if len(line.get_xdata()) == 3]
+    assert len(runs_of_article) == 2
+    assert article.get_ylim() == (92, 98.5)
+    epochs, accuracies = book.lines[0].get_data()
     assert list(epochs) == [1, 2, 3]
     assert accuracies == pytest.approx([50, 77.1, 77.0])
 
@@ -47,12 +59,50 @@ def test_the_runs_that_never_learn_a_digit_are_counted(runs):
     axes = plots.draw_digits(runs).axes[0]
     assert axes.images[0].get_array().tolist() == [[0] * 10, [0, 0, 0, 0, 1, 0, 1, 0, 0, 0]]
     assert get_texts(axes.texts) == ["0"] * 14 + ["1", "0", "1", "0", "0", "0"]
-    assert get_texts(axes.get_yticklabels()) == ["article (2 runs)", "book (1 runs)"]
+    assert get_texts(axes.get_yticklabels()) == ["article (2)", "book (1)"]
+
+
+def test_each_effect_is_a_point_in_its_interval():
+    outcomes = ("mean", "share", "mean_not_stuck")
+    numbers = {}
+    for factor, outcome in enumerate(outcomes, start=1):
+        for end, value in {"": [1.0, 2.0], "_low": [0.5, np.nan], "_high": [4.0, np.nan]}.items():
+            numbers[outcome + end] = factor * np.array(value)
+    effects = pd.DataFrame({"effect": ["init", "cost"], **numbers})
+    panels = plots.draw_effects(effects).axes
+    assert get_texts(panels[0].get_yticklabels()) == ["init", "cost"]
+    for factor, axes in enumerate(panels, start=1):
+        intervals, points = axes.collections
+        assert intervals.get_segments()[0][:, 0].tolist() == [0.5 * factor, 4.0 * factor]
+        assert points.get_offsets().tolist() == [[factor, 0], [2 * factor, 1]]
+
+
+def test_the_trace_is_drawn_by_run_and_quantity_with_the_last_learnt_digit_in_colour():
+    quantities = {"recognised": 0.5, "output": 0.1, "derivative": 0.2, "gradient": 1e-3}
+    tables = []
+    for variant, last_learnt in (("article", 3), ("init", 8)):
+        table = pd.DataFrame(
+            {"variant": variant, "seed": 1, "digit": digit, "epoch": epoch, **quantities}
+            for epoch in (0, 1, 2)
+            for digit in range(10)
+        )
+        table.loc[table["digit"] == last_learnt, "recognised"] = 0.4
+        tables.append(table)
+    panels = plots.draw_trace(tables).axes
+    titles = ["article, seed 1: digit 3", "init, seed 1: digit 8"]
+    assert [axes.get_title() for axes in panels[:2]] == titles
+    for axes, quantity in zip(panels, np.repeat(list(quantities), 2), strict=True):
+        assert len(axes.lines) == 10
+        (line,) = [line for line in axes.lines if line.get_color() != plots.GREY]
+        expected = 0.4 if quantity == "recognised" else quantities[quantity]
+        assert line.get_ydata().tolist() == [expected] * 3
 
 
 def test_the_pictures_are_pngs(runs, tmp_path):
-    plots.write(RESULTS, runs, tmp_path)
-    for name in ("runs.png", "epochs.png", "digits.png"):
-        with Image.open(tmp_path / name) as image:
+    plots.write(RESULTS, runs, report.estimate_effects(runs), tmp_path)
+    files = list(tmp_path.iterdir())
+    assert {file.name for file in files} == {"runs.png", "epochs.png", "digits.png", "effects.png"}
+    for file in files:
+        with Image.open(file) as image:
             assert image.format == "PNG"
             assert image.width == 1080

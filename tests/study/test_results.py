@@ -39,26 +39,22 @@ def test_results_of_other_settings_are_others(files):
     assert RunResults(files.folder, 2, "autograd").read([("book", 4)]) == ({}, {})
 
 
+def leave_out(key):
+    return json.dumps({name: value for name, value in RESULT.items() if name != key})
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         ("", "Expecting value"),
-        (json.dumps(RESULT)[:100], "is not a whole result"),
-        ("[1]", "is not a whole result"),
-        ("null", "is not a whole result"),
-        ("\xff\xfe", "is not a whole result"),
+        (json.dumps(RESULT)[:100], "is not a complete result"),
+        ("null", "is not a complete result"),
+        ("\xff\xfe", "is not a complete result"),
         (json.dumps({**RESULT, "seed": 5}), "it is of .*'seed': 5.*, not of .*'seed': 4"),
         (json.dumps({**RESULT, "settings": {**RESULT["settings"], "lr": 9.0}}), "'lr': 9.0"),
         (json.dumps({**RESULT, "settings": {}}), "not of .*'lr': 3.0"),
-        (json.dumps({**RESULT, "accuracy": 0.8}), "not that after the last epoch"),
-        (json.dumps({**RESULT, "accuracy_after_epoch": [0.8, 97.4]}), "not between 0 and 1"),
-        (json.dumps({**RESULT, "error_per_digit": [float("nan")] * 10}), "not between 0 and 1"),
-        (json.dumps({**RESULT, "error_per_digit": ["high"] * 10}), "is not a whole result"),
-        (json.dumps({**RESULT, "seconds": -5}), "not a duration"),
-        (json.dumps(RESULT).replace("12.5", "1" * 401), "not a duration"),
-        ("[" * 200_000, "is not a whole result"),
-        (json.dumps({**RESULT, "accuracy_after_epoch": [0.9]}), "missing"),
-        (json.dumps({name: RESULT[name] for name in RESULT if name != "seconds"}), "seconds"),
+        (leave_out("seconds"), "seconds"),
+        (leave_out("accuracy_after_epoch"), "accuracy_after_epoch"),
     ],
 )
 def test_an_unusable_file_is_named_and_not_taken(files, content, reason):
@@ -67,7 +63,7 @@ def test_an_unusable_file_is_named_and_not_taken(files, content, reason):
     results, complaints = files.read([("book", 4)])
     assert results == {}
     complaint = complaints["book", 4]
-    assert complaint.startswith(f"{file} is not a whole result")
+    assert complaint.startswith(f"{file} is not a complete result")
     assert re.search(reason, complaint)
 
 

@@ -1,4 +1,4 @@
-"""The ladder, and the book's end of it against the book's own equations in numpy."""
+"""What the variants differ in; the book's against its own equations in numpy."""
 
 import numpy as np
 import pytest
@@ -13,35 +13,40 @@ from study.variants import VARIANTS
 
 
 def describe(variant):
-    """Return what an experiment depends on: starting weights, cost, training images."""
+    """Return what an experiment depends on: initialisation, cost, training images, inputs."""
     torch.manual_seed(1)
     weights = torch.cat([p.flatten() for p in variants.create_network(variant).parameters()])
     outputs = torch.tensor([[0.2] * 10, [0.9] * 10])
     cost = variants.create_cost(variant)(outputs, torch.tensor([3, 7])).item()
-    images = variants.get_train_loader(variant).dataset.data
+    dataset = variants.get_train_loader(variant).dataset
     return {
         "init": (weights.mean().item(), weights.std().item()),
         "cost": (cost, variants.get_learning_rate(variant)),
-        "data": (len(images), images.sum().item()),
+        "data": (len(dataset), dataset.data.sum().item()),
+        "inputs": dataset[0][0].sum().item(),
     }
 
 
-def test_each_variant_differs_from_the_article_in_one_thing():
-    article = describe(VARIANTS["article"])
-    differences = {
-        name: [thing for thing, value in describe(variant).items() if value != article[thing]]
-        for name, variant in VARIANTS.items()
-    }
-    assert differences == {
-        "article": [],
-        "init": ["init"],
-        "cost": ["cost"],
-        "data": ["data"],
-        "book": ["init", "cost", "data"],
-    }
+def test_each_variant_differs_from_the_article_in_what_its_name_says():
+    described = {name: describe(variant) for name, variant in VARIANTS.items()}
+    article, book, normalized = map(described.pop, ("article", "book", "normalized"))
+    assert all(article[thing] != book[thing] for thing in ("init", "cost", "data"))
+    assert article["inputs"] != normalized["inputs"]
+    assert normalized == {**article, "inputs": normalized["inputs"]}
+    assert len(described) == 6
+    for name, description in described.items():
+        assert description == {**article, **{thing: book[thing] for thing in name.split("+")}}
 
 
-def test_the_article_s_end_is_the_article():
+def test_normalised_inputs_are_shifted_and_scaled_in_training_and_test():
+    variant = VARIANTS["normalized"]
+    image, _ = variants.get_train_loader(variant).dataset[0]
+    plain, _ = common.get_dataset()[0]
+    torch.testing.assert_close(image, (plain - 0.1305) / 0.3081)
+    assert variants.get_transform(variant) is common.normalized_transformations
+
+
+def test_the_article_variant_has_the_article_s_network_and_cost():
     torch.manual_seed(5)
     net = variants.create_network(VARIANTS["article"])
     torch.manual_seed(5)
@@ -152,7 +157,8 @@ def test_the_article_variant_is_the_article_s_script(backprop, one_epoch):
     assert result["accuracy"] == pytest.approx(printed, abs=0 if backprop == "autograd" else 0.001)
 
 
-def test_results_fit_together():
+def test_results_fit_together(monkeypatch):
+    monkeypatch.setattr(variants, "BOOK_TRAINING_SIZE", 2_000)
     results = variants.train("book", [7, 8], epochs=2)
     num_images = torch.bincount(common.get_dataset(train=False).targets).tolist()
     for seed, result in zip([7, 8], results, strict=True):

@@ -1,0 +1,136 @@
+"""Why do runs get stuck? Follows the ten output neurons of a few runs over the epochs.
+
+    python -m study.trace article:1 init:7 init:1
+
+trains `article` from seed 1, and `init` from the seeds 7 and 1. After each epoch it measures how
+strongly each output neuron responds to the images of its digit, the sigmoid's derivative there,
+and the gradient of the cost for the neuron's weights. The picture and the numbers go to
+`trace.png` and `trace.csv`.
+"""
+
+import argparse
+import functools
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+import common
+from files import atomic
+from mnist import files as mnist_files
+from mnist.loader import find_stored_images
+from pytorch_mnist import NUM_EPOCHS, OUTPUT_SIZE
+from study import plots, stacked, variants
+from training import command_line
+from training.run import use_threads
+
+SATURATED = 0.01  # a sigmoid is saturated if its value is so close to 0 or 1
+
+
+def trace(variant, seed, *, epochs=NUM_EPOCHS, data_root=mnist_files.DEFAULT_ROOT):
+    """Train the variant of this name from this seed; return a table of ten rows an epoch.
+
+    Epoch 0 is of the untrained network. For the columns, see `measure`.
+    """
+    settings = variants.VARIANTS[variant]
+    train_loader = variants.get_train_loader(settings, data_root)
+    (net,), random_states = stacked.create_networks(
+        functools.partial(variants.create_network, settings), [seed]
+    )
+    everything = torch.arange(len(train_loader.dataset))
+    images, labels = find_stored_images(train_loader.dataset).take(everything)
+    rows = []
+
+    def measure_after_each_epoch():
+        for epoch in range(epochs + 1):
+            if epoch > 0:
+                yield epoch
+            for measured in measure(net, images.flatten(1), labels, settings):
+                rows.append({"variant": variant, "seed": seed, "epoch": epoch, **measured})
+
+    lr = variants.get_learning_rate(settings)
+    with use_threads(1):
+        stacked.train_networks([net], random_states, train_loader, lr, measure_after_each_epoch())
+    return pd.DataFrame(rows)
+
+
+@torch.no_grad()
+def measure(net, inputs, labels, variant):
+    """Measure the output neurons on training inputs [N, 784] with labels [N]: a list of ten dicts.
+
+    - `digit`: the neuron's
+    - `recognised`: the fraction of the digit's images that the network takes for it
+    - `output`: the neuron's median output on the digit's images, where it should be 1
+    - `derivative`: the median of the sigmoid's derivative there, (1 - a) a
+    - `gradient`: the norm of the cost's gradient for the neuron's weights and bias, over all N
+    - `hidden_saturated`: the fraction of hidden outputs, over all N, within 0.01 of 0 or 1
+    """
+    a_l1 = torch.sigmoid(net.hidden_layer(inputs))
+    a_l2 = torch.sigmoid(net.output_layer(a_l1))
+    y = common.expand_expected_output(labels, OUTPUT_SIZE)
+    delta_l2 = 2 / y.numel() * (a_l2 - y) * (1 - a_l2) * a_l2  # BP1
+    if variant.book_cost:
+        delta_l2 *= variants.BOOK_COST_FACTOR
+    gradients = torch.cat([delta_l2.T @ a_l1, delta_l2.sum(dim=0).unsqueeze(1)], dim=1)  # BP4, BP3
+    hidden_saturated = ((a_l1 < SATURATED) | (a_l1 > 1 - SATURATED)).float().mean().item()
+
+    rows = []
+    for digit in range(OUTPUT_SIZE):
+        outputs = a_l2[labels == digit]
+        its_outputs = outputs[:, digit]
+        rows.append(
+            {
+                "digit": digit,
+                "recognised": (outputs.argmax(dim=1) == digit).float().mean().item(),
+                "output": its_outputs.median().item(),
+                "derivative": ((1 - its_outputs) * its_outputs).median().item(),
+                "gradient": gradients[digit].norm().item(),
+                "hidden_saturated": hidden_saturated,
+            }
+        )
+    return rows
+
+
+def parse_run(text):
+    """Convert "init:7" to variant and seed, for argparse."""
+    variant, _, seed = text.partition(":")
+    if variant not in variants.VARIANTS or not seed.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not VARIANT:SEED, such as init:7, with a variant of "
+            + ", ".join(variants.VARIANTS)
+        )
+    return variant, int(seed)
+
+
+def main():
+    parser = command_line.OneLineParser(
+        description="Follow the output neurons of a few runs over the epochs.", allow_abbrev=False
+    )
+    parser.add_argument("runs", nargs="+", type=parse_run, metavar="VARIANT:SEED")
+    add = functools.partial(command_line.add_flag, parser)
+    add(
+        "--epochs",
+        "passes over the training data",
+        type=command_line.positive_int,
+        default=NUM_EPOCHS,
+        metavar="N",
+    )
+    add("--results", "where picture and numbers go", default="reproduction", metavar="FOLDER")
+    command_line.add_data_root_flag(parser)
+    settings = parser.parse_args()
+    folder = Path(settings.results).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+
+    tables = [
+        trace(*run, epochs=settings.epochs, data_root=settings.data_root) for run in settings.runs
+    ]
+    table = pd.concat(tables)
+    atomic.write_text(folder / "trace.csv", table.to_csv(index=False, float_format="%.4g"))
+    plots.save(plots.draw_trace(tables), folder / "trace.png")
+    for its_table in tables:
+        digit = its_table["digit"] == plots.find_last_learnt(its_table)
+        print(its_table[digit].to_string(index=False, float_format="%.2g"))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

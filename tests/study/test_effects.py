@@ -1,0 +1,129 @@
+"""Contrasts and intervals against a regression, textbook formulas, and data with known effects."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from study import effects
+
+# By hand, apart from the order: which of init, cost and data are the book's
+FACTORIAL = {
+    "article": (0, 0, 0),
+    "init": (1, 0, 0),
+    "cost": (0, 1, 0),
+    "data": (0, 0, 1),
+    "init+cost": (1, 1, 0),
+    "init+data": (1, 0, 1),
+    "cost+data": (0, 1, 1),
+    "book": (1, 1, 1),
+}
+FACTORS = ("init", "cost", "data")
+SUBSETS = [subset for size in (1, 2, 3) for subset in itertools.combinations(range(3), size)]
+
+
+def calc(name, means):
+    """Return the effect of this name of variants' means, without noise."""
+    contrast = effects.create_contrasts()[name]
+    return sum(weight * means[variant] for variant, weight in contrast.items())
+
+
+def test_effects_are_the_coefficients_of_a_regression():
+    """On factors coded -1/2 and 1/2, and their products, by least squares."""
+    rng = np.random.default_rng(1)
+    means = {variant: rng.normal() for variant in FACTORIAL}
+    coded = np.array(list(FACTORIAL.values())) - 0.5
+    columns = [np.ones(8)] + [coded[:, subset].prod(axis=1) for subset in SUBSETS]
+    coefficients, *_ = np.linalg.lstsq(np.stack(columns, axis=1), list(means.values()))
+    for subset, coefficient in zip(SUBSETS, coefficients[1:], strict=True):
+        name = " x ".join(FACTORS[i] for i in subset)
+        assert calc(name, means) == pytest.approx(coefficient)
+
+
+def test_effects_with_one_initialisation_are_differences_of_means():
+    means = dict(zip(FACTORIAL, [97, 84, 97.2, 96.9, 90, 80, 97.4, 89], strict=True))
+    assert calc("cost, with the article's init", means) == pytest.approx((0.2 + 0.5) / 2)
+    assert calc("data, with the article's init", means) == pytest.approx((-0.1 + 0.2) / 2)
+    assert calc("cost, with the book's init", means) == pytest.approx((6 + 9) / 2)
+    assert calc("data, with the book's init", means) == pytest.approx((-4 - 1) / 2)
+    assert calc("all three: book - article", means) == -8
+    assert calc("normalized - article", {"normalized": 98, "article": 97}) == 1
+
+
+def test_known_effects_are_found_in_noise():
+    rng = np.random.default_rng(2)
+    num_seeds = 200
+    luck = rng.normal(0, 3, num_seeds)  # of a seed, whatever the variant
+    values = pd.DataFrame(
+        {
+            variant: 90 - 8 * init + 1 * data + 5 * init * cost + luck + rng.normal(0, 1, num_seeds)
+            for variant, (init, cost, data) in FACTORIAL.items()
+        }
+    )
+    contrasts = effects.create_contrasts()
+    for name, expected in {
+        "init": -8 + 5 / 2,
+        "cost": 5 / 2,
+        "data": 1,
+        "init x cost": 5,
+        "init x data": 0,
+        "cost, with the article's init": 0,
+        "cost, with the book's init": 5,
+    }.items():
+        effect, low, high = effects.estimate(contrasts[name], values)
+        assert low < effect < high
+        assert abs(effect - expected) < 0.35
+        assert high - low < 0.7  # the luck of the seed cancels out
+
+
+def test_the_interval_of_a_mean_is_student_s_for_normal_values():
+    values = pd.DataFrame({"article": np.random.default_rng(1).normal(97.8, 0.1, size=400)})
+    mean, low, high = effects.estimate({"article": 1}, values)
+    expected = stats.ttest_1samp(values["article"], 0).confidence_interval()
+    assert mean == values["article"].mean()
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-3)
+
+
+def test_the_interval_of_a_difference_is_welch_s_where_runs_are_missing():
+    rng = np.random.default_rng(1)
+    values = pd.DataFrame({"book": rng.normal(96, 0.4, 400), "article": rng.normal(98, 0.1, 400)})
+    values.loc[:299, "book"] = np.nan
+    difference, low, high = effects.estimate({"book": 1, "article": -1}, values)
+    expected = stats.ttest_ind(values["book"][300:], values["article"], equal_var=False)
+    assert difference == pytest.approx(values["book"].mean() - values["article"].mean())
+    assert (low, high) == pytest.approx(tuple(expected.confidence_interval()), abs=5e-3)
+
+
+def test_the_interval_covers_the_mean_of_runs_of_which_some_are_stuck():
+    """In 95 % of the cases, which lie within 89 to 99 % of 150 with a probability of 0.999."""
+    rng = np.random.default_rng(3)
+    shares, cluster_means = [0.2, 0.5, 0.3], [95.6, 86.5, 77.0]
+    covered = 0
+    for _ in range(150):
+        values = rng.choice(cluster_means, p=shares, size=50) + rng.normal(0, 0.3, 50)
+        low, high = effects.bootstrap_interval([values], [1])
+        covered += low < np.dot(shares, cluster_means) < high
+    assert 0.89 < covered / 150 < 0.99
+
+
+@pytest.mark.parametrize("values", [[96.0], [96.0, 97.0, 98.0, 99.0], [np.nan] * 9 + [96.0]])
+def test_too_few_runs_have_no_interval(values):
+    assert np.isnan(effects.estimate({"book": 1}, pd.DataFrame({"book": values}))).all()
+
+
+def test_equal_values_have_no_interval():
+    """None stuck of 10 doesn't mean that none can be."""
+    share, low, high = effects.estimate({"book": 1}, pd.DataFrame({"book": [0.0] * 10}))
+    assert share == 0
+    assert np.isnan([low, high]).all()
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 50), (10, 20), (50, 50), (1, 1)])
+def test_the_interval_of_a_share_is_wilson_s(count, n):
+    p, z = count / n, 1.959964
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half_width = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    expected = centre - half_width, centre + half_width
+    assert effects.share_interval(count, n) == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,86 @@
+"""What is measured of an output neuron, against autograd and by hand."""
+
+import argparse
+
+import pytest
+import torch
+
+from mnist.loader import find_stored_images
+from pytorch_mnist import Net
+from study import trace, variants
+from study.variants import VARIANTS
+
+
+@pytest.fixture
+def images():
+    """The inputs and labels of 500 training images."""
+    dataset = variants.get_train_loader(VARIANTS["article"]).dataset
+    images, labels = find_stored_images(dataset).take(torch.arange(500))
+    return images.flatten(1), labels
+
+
+@pytest.mark.parametrize("name", ["article", "init+cost"])
+def test_the_gradient_is_autograd_s(images, name):
+    torch.manual_seed(1)
+    net = variants.create_network(VARIANTS[name])
+    rows = trace.measure(net, *images, VARIANTS[name])
+    inputs, labels = images
+    variants.create_cost(VARIANTS[name])(net(inputs), labels).backward()
+    weights, biases = net.output_layer.weight.grad, net.output_layer.bias.grad
+    expected = (weights.square().sum(dim=1) + biases.square()).sqrt().tolist()
+    assert [row["digit"] for row in rows] == list(range(10))
+    assert [row["gradient"] for row in rows] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_network_whose_outputs_are_known(images):
+    """Output 3 is sigmoid(-4) for each image, the others sigmoid(-5); all hidden neurons are 0.5.
+
+    Except for one, which is saturated.
+    """
+    net = Net()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        net.output_layer.bias.fill_(-5)
+        net.output_layer.bias[3] = -4
+        net.hidden_layer.bias[0] = -9
+    for digit, recognised, z in ((3, 1, -4), (8, 0, -5)):
+        measured = trace.measure(net, *images, VARIANTS["article"])[digit]
+        a = torch.sigmoid(torch.tensor(float(z))).item()
+        assert measured["recognised"] == recognised
+        assert measured["output"] == pytest.approx(a)
+        assert measured["derivative"] == pytest.approx(a * (1 - a))
+        assert measured["hidden_saturated"] == pytest.approx(0.01)
+
+
+def test_it_is_the_study_s_training_that_is_traced(monkeypatch):
+    """From the untrained network on, as measured on its training images."""
+    monkeypatch.setattr(variants, "BOOK_TRAINING_SIZE", 2_000)
+    table = trace.trace("data", 2, epochs=2)
+    assert table["epoch"].tolist() == [0] * 10 + [1] * 10 + [2] * 10
+    assert (table["variant"].unique(), table["seed"].unique()) == (["data"], [2])
+
+    variant = VARIANTS["data"]
+    stored = find_stored_images(variants.get_train_loader(variant).dataset)
+    images, labels = stored.take(torch.arange(2_000))
+    trained = []
+    count_missed = variants.count_missed
+    monkeypatch.setattr(
+        variants, "count_missed", lambda net, *test: trained.append(net) or count_missed(net, *test)
+    )
+    variants.train("data", [2], epochs=2)
+    torch.manual_seed(2)
+    for epoch, net in ((0, Net()), (2, trained[-1])):
+        for row in trace.measure(net, images.flatten(1), labels, variant):
+            traced = table[(table["epoch"] == epoch) & (table["digit"] == row["digit"])]
+            assert traced[list(row)].to_dict("records") == [pytest.approx(row)]
+
+
+def test_runs_are_parsed():
+    assert trace.parse_run("init+cost:7") == ("init+cost", 7)
+
+
+@pytest.mark.parametrize("text", ["init", "init:", "init:-1", "other:1", "init:a", "init:1:8"])
+def test_unusable_runs_are_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not VARIANT:SEED"):
+        trace.parse_run(text)
