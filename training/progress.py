@@ -96,7 +96,7 @@ class _Writer(io.TextIOBase):
             if self.rows:
                 self.rows[max(self.rows)]["test_accuracy"] = float(match[1])
             self._save()
-        if not self.quiet or match and match.re is RESULT:
+        if not self.quiet or (match and match.re is RESULT):
             self.stdout.write(f"{line}\n")
 
     def _move_bar(self, position, total, loss):
