@@ -2,15 +2,18 @@
 
 import contextlib
 import itertools
+import json
 import os
 import resource
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from filelock import FileLock
 
 import common
 from mnist.images import keep_first
@@ -63,20 +66,32 @@ def run(start):
     return run
 
 
+ONE_EPOCH = "--epochs 1 --batch-size 40 --seed 3 --device cpu"
+
+
 @pytest.fixture(scope="session")
 def one_epoch(tmp_path_factory):
-    """`pytorch_mnist.py` run for an epoch from an empty folder, offline: result and folder."""
-    folder = tmp_path_factory.mktemp("one_epoch")
-    flags = "--epochs 1 --seed 3 --device cpu --save-model model.pt"
-    result = subprocess.run(
-        [sys.executable, PROJECT / "pytorch_mnist.py", *flags.split()],
-        cwd=folder,
-        env={**os.environ, **NO_NETWORK},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result, folder
+    """`pytorch_mnist.py` run for an epoch in an empty folder, offline: stdout, stderr, folder.
+
+    It runs once, for all of pytest-xdist's workers.
+    """
+    folder = tmp_path_factory.getbasetemp().parent / "one_epoch"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            process = subprocess.run(
+                [sys.executable, PROJECT / "pytorch_mnist.py", *ONE_EPOCH.split()]
+                + ["--save-model", "model.pt"],
+                cwd=folder,
+                env={**os.environ, **NO_NETWORK},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            left = [file.name for file in folder.iterdir()]
+            (folder / "result.json").write_text(json.dumps([process.stdout, process.stderr, left]))
+        stdout, stderr, left = json.loads((folder / "result.json").read_text())
+    return SimpleNamespace(stdout=stdout, stderr=stderr, left=left, model=folder / "model.pt")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import io
 
 import pytest
 import torch
-from conftest import PROJECT
+from conftest import ONE_EPOCH, PROJECT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -131,14 +131,13 @@ def test_a_schedule_works_as_with_autograd(capsys):
 
 
 def test_the_script_prints_the_autograd_script_s_lines(one_epoch, monkeypatch, tmp_path, capsys):
-    """All 6,000 steps of an epoch on the real data."""
-    autograd, autograd_folder = one_epoch
-    flags = f"--epochs 1 --seed 3 --device cpu --save-model {tmp_path / 'model.pt'}"
-    monkeypatch.setattr("sys.argv", ["backprop_manual_mnist.py", *flags.split()])
+    """All steps of an epoch on the real data."""
+    flags = [*ONE_EPOCH.split(), f"--save-model={tmp_path / 'model.pt'}"]
+    monkeypatch.setattr("sys.argv", ["backprop_manual_mnist.py", *flags])
     backprop_manual_mnist.main()
-    assert capsys.readouterr().out == autograd.stdout
+    assert capsys.readouterr().out == one_epoch.stdout
     weights = torch.load(tmp_path / "model.pt")
-    expected = torch.load(autograd_folder / "model.pt")
+    expected = torch.load(one_epoch.model)
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 

@@ -1,3 +1,5 @@
+import runpy
+
 import pytest
 import torch
 from conftest import PROJECT
@@ -14,9 +16,9 @@ network topology: Net(
 """
 
 
-def test_prints_the_topology_and_the_manual_script_s_lines(run):
-    result = run(PROJECT / "backprop_pytorch.py")
-    assert (result.returncode, result.stdout, result.stderr) == (0, TOPOLOGY + LINES, "")
+def test_prints_the_topology_and_the_manual_script_s_lines(capsys):
+    runpy.run_path(str(PROJECT / "backprop_pytorch.py"), run_name="__main__")
+    assert capsys.readouterr() == (TOPOLOGY + LINES, "")
 
 
 def test_a_step_in_float64_is_the_manual_one():

@@ -123,25 +123,23 @@ def test_run_network_refuses_bad_settings_before_it_trains(settings, error, caps
 
 def test_one_epoch_from_another_folder_offline_equals_the_textbook(one_epoch):
     """The whole script, as a user starts it, against the textbook pipeline: every digit."""
-    result, folder = one_epoch
-    assert result.returncode == 0
     version = torch.__version__
-    assert result.stderr == f"seed 3, device cpu, 1 CPU thread(s), torch {version}\n"
+    assert one_epoch.stderr == f"seed 3, device cpu, 1 CPU thread(s), torch {version}\n"
 
     torch.manual_seed(3)
     net = textbook.create_net()
     root = mnist_files.find_root()
     with use_threads(1):
-        loader = textbook.create_loader(textbook.create_dataset(root))
+        loader = textbook.create_loader(textbook.create_dataset(root), batch_size=40)
         lines = list(textbook.train(loader, net, epochs=1))
     test_set = textbook.create_dataset(root, train=False)
     result_of_textbook = textbook.test(textbook.create_loader(test_set, shuffle=False), net)
 
-    assert result.stdout.splitlines() == [*lines, "", f"Test data results: {result_of_textbook}"]
-    assert result_of_textbook >= 0.9
+    assert one_epoch.stdout.splitlines() == [*lines, "", f"Test data results: {result_of_textbook}"]
+    assert result_of_textbook >= 0.8
 
-    assert [file.name for file in folder.iterdir()] == ["model.pt"]
-    saved = torch.load(folder / "model.pt", weights_only=True)
+    assert one_epoch.left == ["model.pt"]
+    saved = torch.load(one_epoch.model, weights_only=True)
     assert list(saved) == [name for name, _ in pytorch_mnist.Net().named_parameters()]
     assert all(map(torch.equal, saved.values(), net.parameters()))
 

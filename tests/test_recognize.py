@@ -312,13 +312,17 @@ def test_a_dense_network_may_have_another_hidden_layer(tmp_path):
     assert torch.equal(normalised.outputs, net((image.reshape(1, 784) - 0.1305) / 0.3081)[0])
 
 
-def test_a_line_for_each_picture_in_order(run, model, tmp_path):
+def test_a_line_for_each_picture_in_order(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     draw_page(SEVEN).save(tmp_path / "seven.png")
     draw_page(TEN_DIGITS[0]["strokes"]).save(tmp_path / "zero.jpg")
-    result = run(SCRIPT, model, "seven.png", "zero.jpg", "--out", "seen.png")
-    assert (result.returncode, result.stderr) == (0, "")
+    flags = [model, "seven.png", "zero.jpg", "--out", "seen.png"]
+    monkeypatch.setattr("sys.argv", ["recognize.py", *flags])
+    recognize.main()
+    stdout, stderr = capsys.readouterr()
+    assert stderr == ""
     sureness = r"\(output 0\.\d{3}; next is \d with 0\.\d{3}\)"
-    assert re.fullmatch(f"seven.png: 7 {sureness}\nzero.jpg: 0 {sureness}\n", result.stdout)
+    assert re.fullmatch(f"seven.png: 7 {sureness}\nzero.jpg: 0 {sureness}\n", stdout)
     with Image.open(tmp_path / "seen.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (1200, 700))
 

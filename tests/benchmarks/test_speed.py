@@ -4,6 +4,7 @@ import pytest
 from conftest import PROJECT
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_at_a_tiny_size(run, tmp_path):
     result = run(
         PROJECT / "benchmarks" / "speed.py",

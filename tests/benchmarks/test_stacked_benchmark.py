@@ -1,6 +1,8 @@
+import pytest
 from conftest import PROJECT
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_at_a_tiny_size(run):
     flags = ["--sizes", "1", "3", "--rounds", "1", "--images", "200"]
     result = run(PROJECT / "benchmarks" / "stacked.py", *flags)

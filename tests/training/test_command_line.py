@@ -240,10 +240,14 @@ def run_shell(command):
     return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=100)
 
 
-def test_a_full_disk_under_stdout_ends_the_script_in_one_line():
-    result = run_shell("script >/dev/full")
-    assert result.returncode == 1
-    _seed, line = result.stderr.splitlines()
+def test_a_full_disk_under_stdout_ends_the_script_in_one_line(monkeypatch, capsys):
+    with open("/dev/full", "w") as stdout:
+        monkeypatch.setattr(sys, "argv", ["pytorch_mnist.py"])
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with pytest.raises(SystemExit) as caught:
+            command_line.run(lambda: print("Epoch", flush=True))
+    assert caught.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
     assert line == "pytorch_mnist.py: error: [Errno 28] No space left on device"
 
 
