@@ -76,12 +76,12 @@ def one_epoch(tmp_path_factory):
     It runs once, for all of pytest-xdist's workers.
     """
     folder = tmp_path_factory.getbasetemp().parent / "one_epoch"
+    flags = [*ONE_EPOCH.split(), "--save-model", "model.pt"]
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             folder.mkdir()
             process = subprocess.run(
-                [sys.executable, PROJECT / "pytorch_mnist.py", *ONE_EPOCH.split()]
-                + ["--save-model", "model.pt"],
+                [sys.executable, PROJECT / "pytorch_mnist.py", *flags],
                 cwd=folder,
                 env={**os.environ, **NO_NETWORK},
                 capture_output=True,
