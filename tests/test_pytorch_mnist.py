@@ -1,11 +1,14 @@
 import inspect
+import runpy
 
 import pytest
 import textbook
 import torch
+from conftest import PROJECT
 from torch import nn
 from torchvision import datasets, transforms
 
+import backprop_manual_mnist
 import common
 import pytorch_mnist
 from files import models
@@ -152,6 +155,30 @@ def test_the_hidden_size_is_free(monkeypatch, capsys):
     network = pytorch_mnist.main()
     assert given == [network]
     assert network.output_layer.weight.shape == (10, 30)
+
+
+def test_the_script_leaves_its_network_at_the_prompt(small_mnist, monkeypatch, capsys):
+    """What `python -i pytorch_mnist.py` leaves: the names of the script as `__main__`."""
+    monkeypatch.setattr("sys.argv", ["pytorch_mnist.py", "--epochs=1", "--seed=1", "--device=cpu"])
+    names = runpy.run_path(str(PROJECT / "pytorch_mnist.py"), run_name="__main__")
+    network, images = names["network"], torch.rand(2, 784)
+    torch.manual_seed(1)
+    assert type(network) is names["Net"]
+    assert not torch.equal(network(images), pytorch_mnist.Net()(images))  # it is trained
+
+
+@pytest.mark.parametrize("script", [pytorch_mnist, backprop_manual_mnist])
+def test_thirty_hidden_neurons_work_everywhere(script, small_mnist, tmp_path, monkeypatch, capsys):
+    file, checkpoint = tmp_path / "model.pt", tmp_path / "checkpoint"
+    flags = f"--epochs 1 --device cpu --save-model {file} --checkpoint {checkpoint}".split()
+    monkeypatch.setattr("sys.argv", ["script", *flags, "--hidden-size", "30"])
+    network = script.main()
+    assert network.hidden_layer.weight.shape == (30, 784)
+    restored = common.load_network(pytorch_mnist.Net(30), file)
+    assert all(map(torch.equal, restored.parameters(), network.parameters()))
+    monkeypatch.setattr("sys.argv", ["script", *flags, "--hidden-size", "20"])
+    with pytest.raises(ValueError, match=r"hidden_layer.weight has the shape \[30, 784\]"):
+        script.main()
 
 
 def test_any_network_of_784_inputs_and_10_outputs_is_taken(small_mnist, capsys):
