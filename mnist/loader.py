@@ -23,6 +23,10 @@ class MNISTLoader(DataLoader):
     def __init__(self, dataset, *, device="cpu", **options):
         super().__init__(dataset, **options)
         self.device = torch.device(device)
+        # Images are cut in blocks of whole batches, of about 100: enough that indexing costs little
+        # for each batch, few enough that they stay in the processor's cache.
+        size = self.batch_size or 1  # None where batches are the caller's
+        self.block_size = size * max(1, 100 // size)
         self._copies = WeakTensorKeyDictionary()
 
     def __iter__(self):
@@ -59,20 +63,11 @@ class MNISTLoader(DataLoader):
         stored = stored._replace(
             images=self._copies[stored.images], labels=self._copies[stored.labels]
         )
-        for indices in self._draw_indices().split(get_block_size(self.batch_size)):
+        for indices in self._draw_indices().split(self.block_size):
             images, labels = stored.take(indices)
             yield from zip(
                 images.split(self.batch_size), labels.split(self.batch_size), strict=True
             )
-
-
-def get_block_size(batch_size):
-    """Return how many images, whole batches of them, are cut from a data set at once.
-
-    About 100: enough that indexing costs little for each batch, few enough that they stay
-    in the processor's cache.
-    """
-    return batch_size * max(1, 100 // batch_size)
 
 
 class StoredImages(NamedTuple):

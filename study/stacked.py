@@ -10,7 +10,7 @@ shows what this saves.
 import torch
 
 import common
-from mnist.loader import find_stored_images, get_block_size
+from mnist.loader import find_stored_images
 from pytorch_mnist import INPUT_SIZE, OUTPUT_SIZE
 
 
@@ -44,17 +44,18 @@ def train_networks(nets, random_states, train_loader, lr, epochs):
             torch.set_rng_state(random_state)
             orders.append(train_loader.draw_order())
             random_states[index] = torch.get_rng_state()
-        take_steps(iterate_batches(stored, torch.stack(orders), train_loader.batch_size))
+        take_steps(iterate_batches(stored, torch.stack(orders), train_loader))
 
 
-def iterate_batches(stored, orders, batch_size):
+def iterate_batches(stored, orders, loader):
     """Iterate over an epoch's batches for S networks, each in its order, of [S, number of images].
 
     `stored` are the data set's `StoredImages`. An item holds inputs [S, N, 784] and one-hot
     expected outputs [S, N, 10], float32.
     """
     num_networks = len(orders)
-    for indices in orders.split(get_block_size(batch_size), dim=1):
+    batch_size = loader.batch_size
+    for indices in orders.split(loader.block_size, dim=1):
         images, labels = stored.take(indices.flatten())
         a_l0 = images.view(num_networks, -1, INPUT_SIZE)
         y = common.expand_expected_output(labels, OUTPUT_SIZE).view(num_networks, -1, OUTPUT_SIZE)
