@@ -84,10 +84,12 @@ def run_network(
     RuntimeError or OSError for data that can't be read, a loss that is not finite, or a file
     that can't be written.
     """
-    epochs = NUM_EPOCHS if epochs is None else epochs
+    num_epochs = NUM_EPOCHS if epochs is None else epochs
     lr = LEARNING_RATE if lr is None else lr
     if compile:
-        from training.compiled import train_network
+        from training import compiled
+
+        train_network = compiled.train_network
 
     data = {
         "root": data_root,
@@ -102,8 +104,12 @@ def run_network(
     sgd = torch.optim.SGD(net.parameters(), lr=lr)
     test = functools.partial(common.test_network, test_loader, net, reshape_input)
 
-    with start_run(net, sgd, train_loader, epochs, test, compile=compile, **options) as epochs_left:
-        train_network(train_loader, net, epochs, sgd, reshape_input, calc_loss, epochs=epochs_left)
+    # The article's few lines; around them, `start_run` sees to checkpoints, logs and the like.
+    options |= {"compile": compile}
+    with start_run(net, sgd, train_loader, num_epochs, test, **options) as epochs_left:
+        train_network(
+            train_loader, net, num_epochs, sgd, reshape_input, calc_loss, epochs=epochs_left
+        )
         print()
         return test()
 

@@ -133,7 +133,9 @@ def run_network(
     """
     train_network = common.train_network
     if compile:
-        from training.compiled import train_network
+        from training import compiled
+
+        train_network = compiled.train_network
 
     # Channels last in memory: on the CPU, a convolution then takes two thirds of the time.
     net.to(memory_format=torch.channels_last)

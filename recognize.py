@@ -373,7 +373,7 @@ def main():
     if settings.model is None:
         raise ValueError(
             "which network? python pytorch_mnist.py --save-model dense.pt makes one in about a "
-            "minute; then: recognize.py dense.pt PICTURE..."
+            "minute; then: python recognize.py dense.pt PICTURE..."
         )
     if settings.out is not None:
         # A PNG only, lest a slip of the hand replace the model or a picture's original.

@@ -4,6 +4,8 @@ The network is one that a training script has saved: `python show.py FILE` shows
 and prints each digit's precision and recall.
 """
 
+import functools
+
 import numpy as np
 import torch
 from torch import nn
@@ -189,44 +191,45 @@ def create_parser():
     return parser
 
 
-def show_network(figure, settings):
-    """Draw what the network in a file does with the test images; print precision and recall."""
+def prepare_network(settings):
+    """Print precision and recall of the network in a file; return how to draw it on a figure."""
     network, normalized = load_any_network(settings.model, settings.net)
     normalize = normalized or settings.normalize
     transform = common.normalized_transformations if normalize else common.transformations
     test_set = common.get_dataset(settings.data_root, train=False, transform=transform)
     images, labels, predictions, values = predict(network, test_set)
     print_precision_and_recall(count_confusions(labels, predictions))
-    draw(figure, network, images, labels, predictions, values)
+    return lambda figure: draw(figure, network, images, labels, predictions, values)
 
 
 def main():
     settings = create_parser().parse_args()
     if (settings.model is None) == (settings.log is None):
         raise ValueError("give either a saved network, MODEL, or the --log of a training")
+    if settings.out is not None:
+        # A PNG only, lest a slip of the hand replace the model.
+        if not settings.out.lower().endswith(".png"):
+            raise ValueError(f"--out writes a PNG; {settings.out} doesn't end in .png")
+        atomic.check_writable(settings.out)
+
+    if settings.log is None:
+        draw_on = prepare_network(settings)
+    else:
+        rows = progress.read_log(settings.log)
+        draw_on = functools.partial(draw_course, rows=rows)
     if settings.out is None:
         import matplotlib
         from matplotlib import pyplot
 
         if matplotlib.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
             raise RuntimeError("there is no display to open a window on; --out FILE writes a PNG")
-        figure = pyplot.figure(figsize=SIZE, dpi=WINDOW_DPI, layout="constrained")
+        draw_on(pyplot.figure(figsize=SIZE, dpi=WINDOW_DPI, layout="constrained"))
+        pyplot.show()
     else:
         from matplotlib.figure import Figure
 
-        # A PNG only, lest a slip of the hand replace the model.
-        if not settings.out.lower().endswith(".png"):
-            raise ValueError(f"--out writes a PNG; {settings.out} doesn't end in .png")
-        atomic.check_writable(settings.out)
         figure = Figure(figsize=SIZE, dpi=100, layout="constrained")
-
-    if settings.log is None:
-        show_network(figure, settings)
-    else:
-        draw_course(figure, progress.read_log(settings.log))
-    if settings.out is None:
-        pyplot.show()
-    else:
+        draw_on(figure)
         atomic.write(settings.out, lambda stream: figure.savefig(stream, format="png"))
 
 

@@ -189,7 +189,7 @@ def test_any_network_of_784_inputs_and_10_outputs_is_taken(small_mnist, capsys):
 
 
 def test_an_unknown_setting_is_told_with_the_known_ones(small_mnist):
-    with pytest.raises(TypeError, match=r"unknown setting epoch; .*epochs, lr.*checkpoint"):
+    with pytest.raises(TypeError, match=r"setting epoch; .*epochs, lr.*normalize.*checkpoint"):
         pytorch_mnist.run_network(pytorch_mnist.Net(), epoch=3)
 
 

@@ -77,7 +77,7 @@ def add_flag(parser, flag, help, **settings):
 def add_data_root_flag(parser):
     """Add `--data-root`, for a script that reads MNIST."""
     root = mnist_files.DEFAULT_ROOT
-    add_flag(parser, "--data-root", "the folder of MNIST/raw", default=root, metavar="FOLDER")
+    add_flag(parser, "--data-root", "the folder above MNIST/raw", default=root, metavar="FOLDER")
 
 
 def add_compile_flag(parser):

@@ -34,15 +34,15 @@ def start_run(
     model's, the optimizer's, the random generators') is written to that file after each epoch, and
     restored from it if it is there: then only the epochs that are left are yielded. With
     `test_each_epoch`, `test()` is called after each epoch. For `log` and `quiet` see
-    `progress.follow`. Raises OSError or ValueError for files
-    that can't be read or written, before the training.
+    `progress.follow`. Raises OSError or ValueError for files that can't be read or written, before
+    the training.
     """
     if unknown:
         options = inspect.signature(start_run).parameters.values()
         names = [option.name for option in options if option.kind is option.KEYWORD_ONLY]
         raise TypeError(
-            f"unknown setting {', '.join(unknown)}; besides its own, such as epochs, lr and "
-            f"batch_size, run_network takes {', '.join(names)}"
+            f"unknown setting {', '.join(unknown)}; run_network takes epochs, lr, batch_size, "
+            f"normalize, data_root, {', '.join(names)}"
         )
     if checkpoint is not None:
         atomic.check_writable(checkpoint)

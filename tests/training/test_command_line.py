@@ -271,7 +271,11 @@ command_line.run(pytorch_mnist.main)
 
 def test_ctrl_c_ends_the_script_by_the_signal_in_one_line(start):
     """So that a shell's loop over scripts ends, too."""
-    process = start("-c", IMPORTING_SCRIPT, "--seed", "1", "--device", "cpu")
+    process = start(
+        *("-c", IMPORTING_SCRIPT, "--seed", "1", "--device", "cpu"),
+        # A job in a shell's background ignores SIGINT, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert [process.stdout.readline() for _ in range(2)] == ["True\n", "True False\n"]
     assert process.stdout.readline().startswith("Epoch")
     process.send_signal(signal.SIGINT)
@@ -284,9 +288,13 @@ def test_ctrl_c_at_a_prompt_only_interrupts(monkeypatch, capsys):
     def main():
         signal.raise_signal(signal.SIGINT)
 
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.default_int_handler
+    handler_before = signal.signal(signal.SIGINT, handler)
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
-    with pytest.raises(KeyboardInterrupt):
-        command_line.run(main)
-    assert signal.getsignal(signal.SIGINT) is handler
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            command_line.run(main)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, handler_before)
     assert capsys.readouterr().err == ""
