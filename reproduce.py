@@ -18,6 +18,7 @@ import sys
 import torch
 
 from mnist import files as mnist_files
+from pytorch_mnist import NUM_EPOCHS
 from study import variants, workers
 from study.results import RunResults
 from training import command_line
@@ -44,13 +45,7 @@ def create_parser():
         default=list(variants.VARIANTS),
         metavar="NAME",
     )
-    add(
-        "--epochs",
-        "passes over the training data",
-        type=command_line.positive_int,
-        default=30,
-        metavar="N",
-    )
+    command_line.add_epochs_flag(parser, NUM_EPOCHS)
     add(
         "--backprop",
         "as backprop_manual_mnist.py or as pytorch_mnist.py",

@@ -107,15 +107,14 @@ def main():
         description="Follow the output neurons of a few runs over the epochs.", allow_abbrev=False
     )
     parser.add_argument("runs", nargs="+", type=parse_run, metavar="VARIANT:SEED")
-    add = functools.partial(command_line.add_flag, parser)
-    add(
-        "--epochs",
-        "passes over the training data",
-        type=command_line.positive_int,
-        default=NUM_EPOCHS,
-        metavar="N",
+    command_line.add_epochs_flag(parser, NUM_EPOCHS)
+    command_line.add_flag(
+        parser,
+        "--results",
+        "where picture and numbers go",
+        default="reproduction",
+        metavar="FOLDER",
     )
-    add("--results", "where picture and numbers go", default="reproduction", metavar="FOLDER")
     command_line.add_data_root_flag(parser)
     settings = parser.parse_args()
     folder = Path(settings.results).expanduser()

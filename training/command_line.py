@@ -29,8 +29,8 @@ def create_parser(description, *, epochs, lr, threads=1, parents=()):
     """Return an ArgumentParser with the flags of every training script and these defaults."""
     parser = OneLineParser(description=description, allow_abbrev=False, parents=parents)
 
+    add_epochs_flag(parser, epochs)
     add = functools.partial(add_flag, parser)
-    add("--epochs", "passes over the training data", type=positive_int, default=epochs, metavar="N")
     add("--lr", "learning rate", type=_positive_float, default=lr, metavar="RATE")
     add("--batch-size", "images a step", type=positive_int, default=common.BATCH_SIZE, metavar="N")
     add("--device", "auto (an accelerator, else cpu) or a name", type=usable_device, default="auto")
@@ -72,6 +72,12 @@ def create_parser(description, *, epochs, lr, threads=1, parents=()):
 def add_flag(parser, flag, help, **settings):
     """Add a flag whose help ends with its default."""
     parser.add_argument(flag, help=f"{help} (default: %(default)s)", **settings)
+
+
+def add_epochs_flag(parser, default):
+    """Add `--epochs`, for a program that trains."""
+    text = "passes over the training data"
+    add_flag(parser, "--epochs", text, type=positive_int, default=default, metavar="N")
 
 
 def add_data_root_flag(parser):
