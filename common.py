@@ -29,6 +29,11 @@ normalized_transformations = transforms.Compose(
 )
 
 
+def get_transform(normalize):
+    """Return how images are prepared: `normalized_transformations`, or `transformations`."""
+    return normalized_transformations if normalize else transformations
+
+
 def get_dataset(
     root=mnist_files.DEFAULT_ROOT, train=True, transform=transformations, download=True
 ):

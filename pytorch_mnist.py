@@ -93,7 +93,7 @@ def run_network(
 
     data = {
         "root": data_root,
-        "transform": common.normalized_transformations if normalize else common.transformations,
+        "transform": common.get_transform(normalize),
         "batch_size": batch_size,
         "device": common.get_device(net),
     }

@@ -141,7 +141,7 @@ def run_network(
     net.to(memory_format=torch.channels_last)
     data = {
         "root": data_root,
-        "transform": common.normalized_transformations if normalize else common.transformations,
+        "transform": common.get_transform(normalize),
         "batch_size": batch_size,
         "device": common.get_device(net),
     }

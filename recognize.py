@@ -23,8 +23,7 @@ import common
 from files import atomic
 from handwriting.levels import blur, divide, find_pieces, opening, spread
 from pytorch_mnist import INPUT_SIZE, OUTPUT_SIZE, Net
-from pytorch_mnist_convnet import DESIGNS
-from show import load_any_network
+from show import add_network_flags, load_any_network
 from training import command_line
 
 BOX = 20  # pixels of the 28: the longer side of a digit
@@ -358,12 +357,7 @@ def create_parser():
     parser.add_argument("pictures", metavar="PICTURE", nargs="*", help="(default: draw one)")
     parser.add_argument("--out", metavar="FILE", help="draw what was seen: a PNG, with PICTURE")
     parser.add_argument("--browser", action="store_true", help="the window, in a web browser")
-    parser.add_argument("--net", choices=DESIGNS, help="the network, where MODEL leaves it open")
-    parser.add_argument(
-        "--normalize",
-        action="store_true",
-        help="normalise the inputs (default: if the file says that the network was trained so)",
-    )
+    add_network_flags(parser)
     return parser
 
 

@@ -43,7 +43,9 @@ def _create_network(state, file, design):
         )
     if design is not None or "conv1.weight" in state or "conv.weight" in state:
         return DESIGNS[design or ("final" if "conv1.weight" in state else "simple")].network()
-    return Net(len(state["hidden_layer.weight"]) if "hidden_layer.weight" in state else 100)
+    if "hidden_layer.weight" in state:
+        return Net(len(state["hidden_layer.weight"]))
+    return Net()
 
 
 @torch.no_grad()
@@ -172,6 +174,16 @@ def tile(images):
     return rows.reshape(-1, COLUMNS * width)
 
 
+def add_network_flags(parser):
+    """Add `--net` and `--normalize`, which tell what a saved network's file may leave open."""
+    parser.add_argument("--net", choices=DESIGNS, help="the network, where MODEL leaves it open")
+    parser.add_argument(
+        "--normalize",
+        action="store_true",
+        help="normalise the inputs (default: if the file says that the network was trained so)",
+    )
+
+
 def create_parser():
     parser = command_line.OneLineParser(
         description="Draw what a saved network does with the test images: its mistakes, what it "
@@ -181,12 +193,7 @@ def create_parser():
     parser.add_argument("model", metavar="MODEL", nargs="?", help="a file of --save-model")
     parser.add_argument("--log", metavar="FILE", help="draw the course of a training: its --log")
     parser.add_argument("--out", metavar="FILE", help="write a PNG here (default: open a window)")
-    parser.add_argument("--net", choices=DESIGNS, help="the design, where the file leaves it open")
-    parser.add_argument(
-        "--normalize",
-        action="store_true",
-        help="normalise the inputs (default: if the file says that the network was trained so)",
-    )
+    add_network_flags(parser)
     command_line.add_data_root_flag(parser)
     return parser
 
@@ -194,8 +201,7 @@ def create_parser():
 def prepare_network(settings):
     """Print precision and recall of the network in a file; return how to draw it on a figure."""
     network, normalized = load_any_network(settings.model, settings.net)
-    normalize = normalized or settings.normalize
-    transform = common.normalized_transformations if normalize else common.transformations
+    transform = common.get_transform(normalized or settings.normalize)
     test_set = common.get_dataset(settings.data_root, train=False, transform=transform)
     images, labels, predictions, values = predict(network, test_set)
     print_precision_and_recall(count_confusions(labels, predictions))

@@ -99,7 +99,7 @@ def get_train_loader(variant, data_root=DEFAULT_ROOT):
 
 
 def get_transform(variant):
-    return common.normalized_transformations if variant.normalized else common.transformations
+    return common.get_transform(variant.normalized)
 
 
 def get_learning_rate(variant):

@@ -39,6 +39,7 @@ def test_what_the_readme_links_to_is_there():
     for file, text in texts.items():
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert target.startswith("http") or (file.parent / target).exists(), target
+        assert not re.search(r"@\w+@", text), "a figure is still to be filled in"
 
 
 def test_both_commands_set_up_on_their_own():
