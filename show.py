@@ -221,7 +221,7 @@ def main():
     if settings.log is None:
         draw_on = prepare_network(settings)
     else:
-        rows = progress.read_log(settings.log)
+        _, rows = progress.read_log(settings.log)
         draw_on = functools.partial(draw_course, rows=rows)
     if settings.out is None:
         import matplotlib

@@ -139,10 +139,11 @@ def test_a_saved_network_is_drawn_as_a_png(monkeypatch, tmp_path, small_mnist, c
 
 
 def test_a_log_is_drawn_over_the_epochs(monkeypatch, tmp_path):
-    rows = ["epoch,step,loss,test_accuracy", "1,100,0.5,", "1,200,0.25,0.9", "2,100,0.125,"]
-    (tmp_path / "log.csv").write_text("\n".join(rows))
+    rows = ["1,100,0.5,,1", "1,200,0.25,0.9,2", "2,100,0.125,,3"]
+    head = ["# {}", "epoch,step,loss,test_accuracy,seconds"]
+    (tmp_path / "log.csv").write_text("\n".join(head + rows))
     figure = Figure()
-    show.draw_course(figure, progress.read_log(tmp_path / "log.csv"))
+    show.draw_course(figure, progress.read_log(tmp_path / "log.csv")[1])
     losses, accuracies = (axes.lines[0].get_xydata().tolist() for axes in figure.axes)
     assert losses == [[0.5, 0.5], [1, 0.25], [1.5, 0.125]]
     assert accuracies == [[1, 0.9]]

@@ -11,22 +11,33 @@ from files import atomic, models
 FORMAT = 2
 
 
+def describe(model, optimizer, **settings):
+    """Return the settings, plain values, by which a training is told from another one.
+
+    They are the kinds of model and optimizer, the optimizer's own settings, and those given.
+    """
+    return {
+        "network": type(model).__name__,
+        "optimizer": type(optimizer).__name__,
+        **{
+            name: value
+            for group in optimizer.param_groups
+            for name, value in group.items()
+            if name != "params"
+        },
+        **settings,
+    }
+
+
 class Checkpoint:
     """The file of a training: a model, its optimizer, the random generators.
 
-    `settings` is a dict of plain values: those with which a training can't be another one than
-    the file's. The kinds of model and optimizer and the optimizer's settings are added to it.
+    `settings`, as `describe` returns them, keep another training from going on from the file.
     """
 
     def __init__(self, file, settings, model, optimizer):
         self.file = atomic.resolve(file)
-        self.settings = {
-            "network": type(model).__name__,
-            "optimizer": type(optimizer).__name__,
-            **{name: value for group in optimizer.param_groups for name, value in group.items()},
-            **settings,
-        }
-        del self.settings["params"]
+        self.settings = settings
         self.model = model
         self.optimizer = optimizer
         self.device = next(model.parameters()).device

@@ -56,7 +56,7 @@ def create_parser(description, *, epochs, lr, threads=1, parents=()):
     parser.add_argument(
         "--log",
         metavar="FILE",
-        help="write epoch, step, loss and test accuracy here, as CSV (default: nowhere)",
+        help="write settings, losses, test accuracies and seconds here, as CSV (default: nowhere)",
     )
     parser.add_argument(
         "--quiet", action="store_true", help="show a bar instead of progress lines (default: no)"

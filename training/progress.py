@@ -6,38 +6,33 @@ So the loops that print them need to know of neither.
 import contextlib
 import csv
 import io
+import json
 import re
 import sys
+import time
 
 from files import atomic
 
 PROGRESS = re.compile(r"Epoch \[(\d+)/(\d+)\], Step \[(\d+)/(\d+)\], Loss: (\S+)")
 RESULT = re.compile(r"Test data results: (\S+)")
-COLUMNS = ["epoch", "step", "loss", "test_accuracy"]
+COLUMNS = ["epoch", "step", "loss", "test_accuracy", "seconds"]
 
 
 @contextlib.contextmanager
-def follow(log=None, quiet=False, is_resumed=False):
+def follow(log=None, quiet=False, training=None, is_resumed=False):
     """Follow what is printed within a `with` block.
 
-    `log` is a CSV file for the epoch, step and loss of each progress line, and for the fraction
-    of each test that comes after it; a resumed training goes on in its file. With `quiet`, a bar
-    on stderr takes the place of the progress lines. Raises OSError or ValueError if the file
-    can't be written, or isn't this training's log.
+    `log` is a CSV file for the epoch, step and loss of each progress line, the seconds that the
+    training has taken by then, and the fraction of each test that comes after it; above them
+    stands `training`, a dict of what it takes to repeat it, as a comment in JSON. A resumed
+    training goes on in its file. With `quiet`, a bar on stderr takes the place of the progress
+    lines. Raises OSError or ValueError if the file can't be written, or isn't this training's log.
     """
     if log is None and not quiet:
         yield
         return
-    rows = {}
-    if log is not None:
-        atomic.check_writable(log)
-        if atomic.resolve(log).exists():
-            rows = read_log(log)
-            if not is_resumed:
-                raise ValueError(
-                    f"{log} exists; give a new file, or the checkpoint it goes on from"
-                )
-    writer = _Writer(sys.stdout, rows, log, quiet)
+    rows = {} if log is None else _open_log(log, training, is_resumed)
+    writer = _Writer(sys.stdout, rows, log, quiet, training)
     try:
         with contextlib.redirect_stdout(writer):
             yield
@@ -45,17 +40,35 @@ def follow(log=None, quiet=False, is_resumed=False):
         writer.finish()
 
 
-def read_log(file):
-    """Return a log's rows: dicts of loss and test accuracy (or None) by (epoch, step).
+def _open_log(file, training, is_resumed):
+    """Return the rows that a training's log has already."""
+    atomic.check_writable(file)
+    if not atomic.resolve(file).exists():
+        return {}
+    logged, rows = read_log(file)
+    if not is_resumed:
+        raise ValueError(f"{file} exists; give a new file, or the checkpoint it goes on from")
+    for name in ("network", "seed"):
+        if logged.get(name) != training[name]:
+            raise ValueError(
+                f"{file} is the log of another training (there, {name} is {logged.get(name)}, "
+                f"here {training[name]}); give this training's log, or a new file"
+            )
+    return rows
 
-    Raises OSError if there is no such file, ValueError if it is no log.
+
+def read_log(file):
+    """Return a log's training and its rows: dicts of the other columns by (epoch, step).
+
+    What a row lacks is None. Raises OSError if there is no such file, ValueError if it is no log.
     """
     try:
         with open(atomic.resolve(file), newline="") as stream:
+            training = json.loads(stream.readline().removeprefix("# "))
             reader = csv.DictReader(stream)
-            if reader.fieldnames != COLUMNS:
+            if not isinstance(training, dict) or reader.fieldnames != COLUMNS:
                 raise ValueError
-            return {
+            return training, {
                 (int(row["epoch"]), int(row["step"])): {
                     name: float(row[name]) if row[name] else None for name in COLUMNS[2:]
                 }
@@ -70,8 +83,9 @@ def read_log(file):
 class _Writer(io.TextIOBase):
     """A stdout that reads along."""
 
-    def __init__(self, stdout, rows, log, quiet):
+    def __init__(self, stdout, rows, log, quiet, training):
         self.stdout, self.rows, self.log, self.quiet = stdout, rows, log, quiet
+        self.training, self.start = training, time.perf_counter()
         self.bar, self.rest, self.is_first = None, "", True
 
     def write(self, text):
@@ -88,8 +102,14 @@ class _Writer(io.TextIOBase):
             epoch, num_epochs, step, num_steps = map(int, match.groups()[:4])
             if self.is_first:  # of a resumed training: what it does again is not there twice
                 self.rows = {place: row for place, row in self.rows.items() if place[0] < epoch}
+                if self.rows:
+                    self.start -= self.rows[max(self.rows)]["seconds"] or 0
                 self.is_first = False
-            self.rows[epoch, step] = {"loss": float(match[5]), "test_accuracy": None}
+            self.rows[epoch, step] = {
+                "loss": float(match[5]),
+                "test_accuracy": None,
+                "seconds": round(time.perf_counter() - self.start, 2),
+            }
             if self.quiet:
                 self._move_bar((epoch - 1) * num_steps + step, num_epochs * num_steps, match[5])
         elif match := RESULT.fullmatch(line):
@@ -112,6 +132,7 @@ class _Writer(io.TextIOBase):
     def _save(self):
         if self.log is not None:
             text = io.StringIO()
+            text.write(f"# {json.dumps(self.training)}\n")
             writer = csv.DictWriter(text, COLUMNS)
             writer.writeheader()
             for (epoch, step), row in self.rows.items():

@@ -2,12 +2,14 @@
 
 import contextlib
 import inspect
+import platform
 
 import torch
 
+import common
 from files import atomic, models
 from training import progress
-from training.checkpoint import Checkpoint
+from training.checkpoint import Checkpoint, describe, read_seed
 
 
 @contextlib.contextmanager
@@ -53,26 +55,35 @@ def start_run(
     if num_epochs < 1:
         raise ValueError(f"the number of epochs must be at least 1, not {num_epochs}")
 
-    transform = getattr(train_loader.dataset, "transform", None)
+    settings = describe(
+        model,
+        optimizer,
+        compile=compile,
+        batch_size=train_loader.batch_size,
+        num_images=len(train_loader.dataset),
+        transform=" ".join(str(getattr(train_loader.dataset, "transform", None)).split()),
+    )
+    seed = None
     if checkpoint is not None:
-        settings = {
-            "compile": compile,
-            "batch_size": train_loader.batch_size,
-            "num_images": len(train_loader.dataset),
-            "transform": " ".join(str(transform).split()),
-        }
+        seed = read_seed(checkpoint)
         checkpoint = Checkpoint(checkpoint, settings, model, optimizer)
-
-    is_resumed = checkpoint is not None and checkpoint.file.exists()
+    training = settings | {
+        "epochs": num_epochs,
+        "seed": torch.initial_seed() if seed is None else seed,
+        "device": str(common.get_device(model)),
+        "threads": threads,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
     with (
         use_threads(threads),
         checkpoint.lock() if checkpoint else contextlib.nullcontext(),
-        progress.follow(log, quiet, is_resumed),
+        progress.follow(log, quiet, training, is_resumed=seed is not None),
     ):
         yield _iterate_epochs(num_epochs, checkpoint, test if test_each_epoch else None)
 
     if save_model is not None:
-        models.save_model(model, save_model, normalized="Normalize" in str(transform))
+        models.save_model(model, save_model, normalized="Normalize" in settings["transform"])
 
 
 def _iterate_epochs(num_epochs, checkpoint, test):

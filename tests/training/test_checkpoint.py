@@ -17,7 +17,7 @@ import pytorch_mnist
 from files import models
 from mnist.images import keep_first
 from training import checkpoint, command_line, compiled
-from training.checkpoint import Checkpoint
+from training.checkpoint import Checkpoint, describe
 from training.run import start_run
 
 
@@ -33,7 +33,8 @@ def create_sgd(net, lr=0.1, momentum=0.9, weight_decay=1e-4):
 
 def create_checkpoint(file, net=None, optimizer=None, **settings):
     net = net or create_network()
-    return Checkpoint(file, settings, net, optimizer or create_sgd(net))
+    optimizer = optimizer or create_sgd(net)
+    return Checkpoint(file, describe(net, optimizer, **settings), net, optimizer)
 
 
 def train(file, epochs, *, seed=1, stop_after=None, train_network=common.train_network):

@@ -1,8 +1,11 @@
 """A training's course as data and as a bar, read off what real trainings print."""
 
 import io
+import platform
 import sys
+import time
 
+import pandas as pd
 import pytest
 import torch
 
@@ -11,6 +14,10 @@ import pytorch_mnist
 from training import progress
 
 SETTINGS = {"batch_size": 2, "test_each_epoch": True}  # 300 steps an epoch
+
+
+class OtherNet(pytorch_mnist.Net):
+    pass
 
 
 def train(epochs, **settings):
@@ -30,15 +37,54 @@ def parse(lines):
     return rows
 
 
+def read_without_seconds(file):
+    _, rows = progress.read_log(file)
+    for row in rows.values():
+        del row["seconds"]
+    return rows
+
+
 def test_the_log_is_what_is_printed(small_mnist, tmp_path, capsys):
     train(2, log=tmp_path / "log.csv")
     lines = capsys.readouterr().out.splitlines()
-    rows = progress.read_log(tmp_path / "log.csv")
+    rows = read_without_seconds(tmp_path / "log.csv")
     assert rows == parse(lines)
     assert list(rows) == [(epoch, step) for epoch in (1, 2) for step in (100, 200, 300)]
     assert rows[2, 300]["test_accuracy"] > 0
     train(2)
     assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_the_log_says_what_it_takes_to_repeat_the_training(small_mnist, tmp_path):
+    torch.manual_seed(7)
+    file = tmp_path / "log.csv"
+    pytorch_mnist.run_network(
+        pytorch_mnist.Net(), epochs=1, lr=0.5, batch_size=6, normalize=True, log=file
+    )
+    training, _ = progress.read_log(file)
+    expected = {"network": "Net", "optimizer": "SGD", "lr": 0.5, "batch_size": 6, "compile": False}
+    expected |= {"epochs": 1, "seed": 7, "device": "cpu", "threads": 1, "num_images": 600}
+    expected |= {"torch": torch.__version__, "python": platform.python_version()}
+    assert training.items() >= expected.items()
+    assert "Normalize" in training["transform"]
+    # The comment is one to others, too.
+    table = pd.read_csv(file, comment="#")
+    assert list(table) == ["epoch", "step", "loss", "test_accuracy", "seconds"]
+    assert len(table) == 1
+
+
+def test_the_log_has_the_seconds_of_all_sittings(small_mnist, tmp_path):
+    files = {"log": tmp_path / "log.csv", "checkpoint": tmp_path / "checkpoint"}
+    start = time.perf_counter()
+    train(1, **files)
+    first_sitting = time.perf_counter() - start
+    train(2, **files)
+    both_sittings = time.perf_counter() - start
+    _, rows = progress.read_log(files["log"])
+    seconds = [row["seconds"] for row in rows.values()]
+    assert seconds == sorted(seconds)
+    assert 0 < seconds[2] < first_sitting
+    assert seconds[2] < seconds[5] < both_sittings
 
 
 def test_a_resumed_training_goes_on_in_its_log_without_doubling(
@@ -58,15 +104,41 @@ def test_a_resumed_training_goes_on_in_its_log_without_doubling(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(common, "print_progress", interrupt)
         train(3, **files)
-    assert max(progress.read_log(files["log"])) == (2, 200)
+    assert max(read_without_seconds(files["log"])) == (2, 200)
     train(3, **files)
     train(3, **files)  # finished: only tested
-    assert files["log"].read_text() == (tmp_path / "whole.csv").read_text()
+    assert read_without_seconds(files["log"]) == read_without_seconds(tmp_path / "whole.csv")
+
+
+@pytest.mark.parametrize(
+    ("seed", "network", "difference"),
+    [
+        (2, pytorch_mnist.Net, "seed is 2, here 1"),
+        (1, OtherNet, "network is Net, here OtherNet"),
+    ],
+)
+def test_the_log_of_another_training_is_left(small_mnist, tmp_path, seed, network, difference):
+    files = {"log": tmp_path / "log.csv", "checkpoint": tmp_path / "checkpoint"}
+    torch.manual_seed(seed)
+    pytorch_mnist.run_network(pytorch_mnist.Net(), epochs=1, log=files["log"])
+    content = files["log"].read_text()
+    torch.manual_seed(1)
+    pytorch_mnist.run_network(network(), epochs=1, checkpoint=files["checkpoint"])
+    torch.manual_seed(3)  # the checkpoint's seed counts
+    with pytest.raises(ValueError, match=f"is the log of another training .there, {difference}"):
+        pytorch_mnist.run_network(network(), epochs=2, **files)
+    assert files["log"].read_text() == content
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("epoch,step,loss,test_accuracy\n", "exists; give a new file"), ("mine", "is no log")],
+    [
+        ("# {}\nepoch,step,loss,test_accuracy,seconds\n", "exists; give a new file"),
+        ("epoch,step,loss,test_accuracy,seconds\n", "is no log"),
+        ("# 5\nepoch,step,loss,test_accuracy,seconds\n", "is no log"),
+        ("mine", "is no log"),
+        ("", "is no log"),
+    ],
 )
 def test_a_file_that_is_there_is_left(small_mnist, tmp_path, content, message, capsys):
     file = tmp_path / "log.csv"
