@@ -37,7 +37,7 @@ def draw_runs(runs):
     """Draw each run's accuracy as a point, a row for each variant, beside the published figures."""
     by_variant = runs.groupby("variant", sort=False)
     names = list(by_variant.groups)
-    figure = _create_figure(height=1.5 + 0.5 * len(names))
+    figure = create_figure(height=1.5 + 0.5 * len(names))
     panels = figure.subplots(1, 2, sharey=True)
     for axes in panels:
         for row, (variant, its_runs) in enumerate(by_variant):
@@ -89,7 +89,7 @@ def draw_epochs(results):
         for book_init in (False, True)
     ]
     rows = [row for row in rows if row]
-    figure = _create_figure(height=0.6 + 2.6 * len(rows))
+    figure = create_figure(height=0.6 + 2.6 * len(rows))
     panels = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
     for row, its_panels in zip(rows, panels, strict=True):
         for axes in its_panels[len(row) :]:
@@ -124,7 +124,7 @@ def draw_digits(runs):
     """Draw how many runs of each variant never learn each digit, a row for each variant."""
     counts = find_never_learnt(runs).groupby(runs["variant"], sort=False).sum()
     numbers = runs["variant"].value_counts(sort=False)[counts.index]
-    figure = _create_figure(height=1.2 + 0.3 * len(counts))
+    figure = create_figure(height=1.2 + 0.3 * len(counts))
     axes = figure.subplots()
     image = axes.imshow(
         counts, aspect="auto", cmap="Blues", vmin=0, vmax=max(1, counts.max(axis=None))
@@ -143,7 +143,7 @@ def draw_digits(runs):
 
 def draw_effects(effects):
     """Draw the table of effects: each estimate with its interval, a panel for each outcome."""
-    figure = _create_figure(height=1.4 + 0.3 * len(effects))
+    figure = create_figure(height=1.4 + 0.3 * len(effects))
     panels = figure.subplots(1, 3, sharey=True)
     outcomes = {
         "mean": "mean accuracy",
@@ -175,7 +175,7 @@ def draw_trace(tables):
         "derivative": "median derivative\nof the sigmoid there",
         "gradient": "norm of the gradient\nfor its weights",
     }
-    figure = _create_figure(height=8)
+    figure = create_figure(height=8)
     panels = figure.subplots(len(quantities), len(tables), sharex=True, sharey="row", squeeze=False)
     for column, table in zip(panels.T, tables, strict=True):
         last_learnt = find_last_learnt(table)
@@ -204,5 +204,6 @@ def find_last_learnt(table):
     return table.groupby("digit")["recognised"].mean().idxmin()
 
 
-def _create_figure(height):
+def create_figure(height):
+    """Return a figure of the width that all have, so many inches high."""
     return Figure(figsize=(9, height), dpi=120, layout="constrained")

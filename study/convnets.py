@@ -1,0 +1,161 @@
+"""What the convolutional networks reach: the logs of their trainings as data, table and picture.
+
+    python pytorch_mnist_convnet.py --net relu --seed 1 --test-each-epoch --log relu-1.csv
+    python -m study.convnets relu-1.csv
+
+gathers any number of logs in `convnets.csv`, a row for each epoch. The table, `convnets.md`, and
+the picture, `convnets.png`, have the trainings that went on to their last epoch.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from files import atomic
+from pytorch_mnist_convnet import DESIGNS
+from study import plots, tables
+from training import command_line, progress
+
+# By experiment: per cent of the test images recognised, by the companion repository with inputs
+# from 0 to 1, by the same with normalised ones, and by the book (chapter 6). Each is of one run.
+PUBLISHED = {
+    "simple": (98.94, 98.91, 98.78),
+    "2conv": (99.15, 99.13, 99.06),
+    "relu": (99.26, 99.30, 99.23),
+    "relu --extend-data": (99.42, 99.43, 99.37),
+    "final": (99.59, 99.64, 99.60),
+}
+INPUTS = ("0 to 1", "normalised")
+COLOURS = dict(zip(INPUTS, (plots.BLUE, plots.ORANGE), strict=True))
+CLOSE_UP = (98, 99.8)  # per cent
+TRAINING_SIZE = 60_000  # unless it is extended
+
+
+def read_course(log):
+    """Return the course of a convolutional network's training, read from its log.
+
+    It is a table of one row a tested epoch, with the accuracy in per cent and the seconds of
+    training up to then. Raises OSError or ValueError if the file is no log, of another network, or
+    without tests.
+    """
+    training, rows = progress.read_log(log)
+    names = [name for name in DESIGNS if DESIGNS[name].network.__name__ == training.get("network")]
+    if not names:
+        raise ValueError(f"{log} is the log of no convolutional network")
+    course = pd.DataFrame(
+        {
+            "experiment": name_experiment(names[0], training["num_images"] > TRAINING_SIZE),
+            "inputs": INPUTS["Normalize" in training["transform"]],
+            "seed": training["seed"],
+            "epoch": epoch,
+            "epochs": training["epochs"],
+            "accuracy": round(100 * row["test_accuracy"], 2),
+            "seconds": row["seconds"],
+            "device": training["device"],
+            "threads": training["threads"],
+            "torch": training["torch"],
+            "python": training["python"],
+        }
+        for (epoch, _), row in rows.items()
+        if row["test_accuracy"] is not None
+    )
+    if course.empty:
+        raise ValueError(f"{log} has no tests yet")
+    return course
+
+
+def name_experiment(design, extend_data):
+    """Return the flags of `--net` that make an experiment of a design, as PUBLISHED names it."""
+    return design if DESIGNS[design].extend_data == extend_data else f"{design} --extend-data"
+
+
+def find_results(courses):
+    """Return the last row of each training in a table of courses that went on to its end."""
+    return courses[courses["epoch"] == courses["epochs"]]
+
+
+def format_table(results):
+    """Return a Markdown table of the results beside the published figures."""
+    rows = []
+    for experiment, published in PUBLISHED.items():
+        for inputs, repository in zip(INPUTS, published, strict=False):
+            its = results[(results["experiment"] == experiment) & (results["inputs"] == inputs)]
+            if len(its):
+                accuracy = its["accuracy"]
+                spread = tables.format_range(accuracy.min(), accuracy.max())
+                rows.append(
+                    {
+                        "network": experiment,
+                        "inputs": inputs,
+                        "epochs": its["epochs"].iloc[0],
+                        "n": len(its),
+                        "mean %": tables.format_number(accuracy.mean()),
+                        "min to max %": spread if len(its) > 1 else "-",
+                        "repository %": tables.format_number(repository),
+                        "book %": tables.format_number(published[-1])
+                        if inputs == INPUTS[0]
+                        else "-",
+                    }
+                )
+    return tables.format_markdown(rows)
+
+
+def draw(courses):
+    """Draw each training's accuracy over the epochs, a panel for each experiment."""
+    names = [name for name in PUBLISHED if name in set(courses["experiment"])]
+    figure = plots.create_figure(height=3.6)
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        its_courses = courses[courses["experiment"] == name]
+        for (inputs, _), course in its_courses.groupby(["inputs", "seed"]):
+            axes.plot(course["epoch"], course["accuracy"], color=COLOURS[inputs], lw=0.8)
+        end = 1.04 * its_courses["epochs"].max()
+        *repository, book = PUBLISHED[name]
+        for inputs, figure_ in zip(INPUTS, repository, strict=True):
+            axes.plot(end, figure_, "_", color=COLOURS[inputs], ms=9, mew=1.5)
+        axes.plot(end, book, "_", color="black", ms=9, mew=1.5)
+        axes.set_title(name)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+        axes.set_ylim(*CLOSE_UP)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel(plots.ACCURACY)
+    handles = [Line2D([], [], color=COLOURS[inputs]) for inputs in INPUTS]
+    handles += [
+        Line2D([], [], color=colour, marker="_", lw=0, ms=9, mew=1.5)
+        for colour in ("gray", "black")
+    ]
+    labels = [f"a run, inputs {inputs}" for inputs in INPUTS]
+    labels += ["the repository's, by inputs", "the book's"]
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def main():
+    parser = command_line.OneLineParser(
+        description="Gather the logs of convolutional networks.", allow_abbrev=False
+    )
+    parser.add_argument("logs", nargs="+", metavar="LOG", help="a file of --log")
+    command_line.add_flag(
+        parser,
+        "--results",
+        "where data, table and picture go",
+        default="reproduction",
+        metavar="FOLDER",
+    )
+    settings = parser.parse_args()
+    courses = pd.concat(map(read_course, settings.logs))
+    folder = Path(settings.results).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+
+    table = format_table(find_results(courses))
+    atomic.write_text(folder / "convnets.csv", courses.to_csv(index=False))
+    atomic.write_text(folder / "convnets.md", table)
+    plots.save(draw(courses), folder / "convnets.png")
+    print(table, end="")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
