@@ -17,11 +17,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image, ImageOps, ImageStat
+from scipy import ndimage
 from torchvision import transforms
 
 import common
 from files import atomic
-from handwriting.levels import blur, divide, find_pieces, opening, spread
+from handwriting.levels import divide, find_pieces, opening
 from pytorch_mnist import INPUT_SIZE, OUTPUT_SIZE, Net
 from show import add_network_flags, load_any_network
 from training import command_line
@@ -178,6 +179,11 @@ def reduce(page, longest):
     return np.asarray(page, dtype=np.float32) / 255
 
 
+def blur(levels, radius):
+    """Return for each pixel the mean of the square of `radius` pixels around it."""
+    return ndimage.uniform_filter(levels, 2 * round(radius) + 1, mode="nearest")
+
+
 def separate_ink(closeup):
     """Return how much ink each pixel of a digit has, 0 to 1, cut out of its surroundings."""
     levels = reduce(closeup, CLOSEUP)
@@ -222,7 +228,8 @@ def thicken(digit):
     missing = round((THINNEST - get_stroke_width(digit)) * max(digit.shape) / BOX)
     if missing < 1:
         return digit
-    return spread(np.pad(digit, missing), missing + 1, np.maximum)
+    margins = missing // 2, missing - missing // 2
+    return ndimage.maximum_filter(np.pad(digit, margins), missing + 1)
 
 
 def fit_into_box(digit):
