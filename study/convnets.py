@@ -28,6 +28,7 @@ PUBLISHED = {
     "final": (99.59, 99.64, 99.60),
 }
 INPUTS = ("0 to 1", "normalised")
+KIND = ["experiment", "inputs", "epochs"]  # what trainings of a row have in common
 COLOURS = dict(zip(INPUTS, (plots.BLUE, plots.ORANGE), strict=True))
 CLOSE_UP = (98, 99.8)  # per cent
 TRAINING_SIZE = 60_000  # unless it is extended
@@ -77,29 +78,29 @@ def find_results(courses):
 
 
 def format_table(results):
-    """Return a Markdown table of the results beside the published figures."""
+    """Return a Markdown table of the results beside the published figures.
+
+    Trainings of the same network, inputs and number of epochs make a row.
+    """
     rows = []
-    for experiment, published in PUBLISHED.items():
-        for inputs, repository in zip(INPUTS, published, strict=False):
-            its = results[(results["experiment"] == experiment) & (results["inputs"] == inputs)]
-            if len(its):
-                accuracy = its["accuracy"]
-                spread = tables.format_range(accuracy.min(), accuracy.max())
-                rows.append(
-                    {
-                        "network": experiment,
-                        "inputs": inputs,
-                        "epochs": its["epochs"].iloc[0],
-                        "n": len(its),
-                        "mean %": tables.format_number(accuracy.mean()),
-                        "min to max %": spread if len(its) > 1 else "-",
-                        "repository %": tables.format_number(repository),
-                        "book %": tables.format_number(published[-1])
-                        if inputs == INPUTS[0]
-                        else "-",
-                    }
-                )
-    return tables.format_markdown(rows)
+    for (experiment, inputs, epochs), its in results.groupby(KIND):
+        *repository, book = PUBLISHED[experiment]
+        accuracy = its["accuracy"]
+        spread = tables.format_range(accuracy.min(), accuracy.max())
+        rows.append(
+            {
+                "network": experiment,
+                "inputs": inputs,
+                "epochs": epochs,
+                "n": len(its),
+                "mean %": tables.format_number(accuracy.mean()),
+                "min to max %": spread if len(its) > 1 else "-",
+                "repository %": tables.format_number(repository[INPUTS.index(inputs)]),
+                "book %": tables.format_number(book) if inputs == INPUTS[0] else "-",
+            }
+        )
+    order = list(PUBLISHED)
+    return tables.format_markdown(sorted(rows, key=lambda row: order.index(row["network"])))
 
 
 def draw(courses):
@@ -109,7 +110,7 @@ def draw(courses):
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
         its_courses = courses[courses["experiment"] == name]
-        for (inputs, _), course in its_courses.groupby(["inputs", "seed"]):
+        for (_, inputs, *_), course in its_courses.groupby([*KIND, "seed"]):
             axes.plot(course["epoch"], course["accuracy"], color=COLOURS[inputs], lw=0.8)
         end = 1.04 * its_courses["epochs"].max()
         *repository, book = PUBLISHED[name]
@@ -147,6 +148,7 @@ def main():
     )
     settings = parser.parse_args()
     courses = pd.concat(map(read_course, settings.logs))
+    courses = courses.drop_duplicates([*KIND, "seed", "epoch"])  # whatever is given twice
     folder = Path(settings.results).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
 

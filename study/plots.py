@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from files import atomic
-from study.report import find_never_learnt
+from study.report import find_missed_digits
 from study.variants import PUBLISHED, VARIANTS
 
 # By Okabe and Ito: the colour-blind can tell them apart.
@@ -121,8 +121,8 @@ def draw_epochs(results):
 
 
 def draw_digits(runs):
-    """Draw how many runs of each variant never learn each digit, a row for each variant."""
-    counts = find_never_learnt(runs).groupby(runs["variant"], sort=False).sum()
+    """Draw how many runs of each variant miss each digit, a row for each variant."""
+    counts = find_missed_digits(runs).groupby(runs["variant"], sort=False).sum()
     numbers = runs["variant"].value_counts(sort=False)[counts.index]
     figure = create_figure(height=1.2 + 0.3 * len(counts))
     axes = figure.subplots()
@@ -137,7 +137,7 @@ def draw_digits(runs):
         range(len(counts)), [f"{variant} ({numbers[variant]})" for variant in counts.index]
     )
     axes.set_xlabel("digit")
-    axes.set_title("Number of runs that never learn a digit")
+    axes.set_title("Number of runs that miss a digit")
     return figure
 
 
@@ -147,7 +147,7 @@ def draw_effects(effects):
     panels = figure.subplots(1, 3, sharey=True)
     outcomes = {
         "mean": "mean accuracy",
-        "share": "share of runs that\nnever learn a digit",
+        "share": "share of runs that\nmiss a digit",
         "mean_not_stuck": "mean accuracy\nof the others",
     }
     rows = np.arange(len(effects))

@@ -13,5 +13,5 @@ def create_result(variant, seed, accuracy, error_per_digit=(0.02,) * 10):
 
 
 def get_stuck_errors(*digits):
-    """Errors of a run that never learns these digits."""
+    """Errors of a run that misses these digits."""
     return [0.98 if digit in digits else 0.02 for digit in range(10)]

@@ -41,7 +41,8 @@ def test_experiments_are_told_by_their_data(small_mnist, tmp_path, monkeypatch):
 
 def test_the_table_has_mean_and_range_beside_the_published_figures():
     single = create_results([99.0], "simple", "normalised")
-    results = pd.concat([single, create_results([99.20, 99.24, 99.30])])
+    longer = create_results([99.31]).assign(epochs=90)
+    results = pd.concat([longer, create_results([99.20, 99.24, 99.30]), single])
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in convnets.format_table(results).splitlines()[2:]
@@ -49,6 +50,7 @@ def test_the_table_has_mean_and_range_beside_the_published_figures():
     assert rows == [
         ["simple", "normalised", "60", "1", "99.00", "-", "98.91", "-"],
         ["relu", "0 to 1", "60", "3", "99.25", "99.20 to 99.30", "99.26", "99.23"],
+        ["relu", "0 to 1", "90", "1", "99.31", "-", "99.26", "99.23"],
     ]
 
 
@@ -61,7 +63,9 @@ def test_what_did_not_go_on_to_its_end_is_drawn_and_not_in_the_table(
     lines = broken_off.read_text().splitlines(keepends=True)
     broken_off.write_text("".join(lines[:3]))
     folder = tmp_path / "results"
-    monkeypatch.setattr("sys.argv", ["convnets", whole, str(broken_off), "--results", str(folder)])
+    monkeypatch.setattr(
+        "sys.argv", ["convnets", whole, str(broken_off), whole, "--results", str(folder)]
+    )
     capsys.readouterr()
     convnets.main()
 

@@ -55,7 +55,7 @@ def test_each_run_is_a_line_over_the_epochs():
     assert accuracies == pytest.approx([50, 77.1, 77.0])
 
 
-def test_the_runs_that_never_learn_a_digit_are_counted(runs):
+def test_the_runs_that_miss_a_digit_are_counted(runs):
     axes = plots.draw_digits(runs).axes[0]
     assert axes.images[0].get_array().tolist() == [[0] * 10, [0, 0, 0, 0, 1, 0, 1, 0, 0, 0]]
     assert get_texts(axes.texts) == ["0"] * 14 + ["1", "0", "1", "0", "0", "0"]
