@@ -110,6 +110,8 @@ class _Writer(io.TextIOBase):
                 "test_accuracy": None,
                 "seconds": round(time.perf_counter() - self.start, 2),
             }
+            if step == num_steps:  # so that a killed training has a log for its checkpoint
+                self._save()
             if self.quiet:
                 self._move_bar((epoch - 1) * num_steps + step, num_epochs * num_steps, match[5])
         elif match := RESULT.fullmatch(line):

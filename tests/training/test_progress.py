@@ -22,7 +22,8 @@ class OtherNet(pytorch_mnist.Net):
 
 def train(epochs, **settings):
     torch.manual_seed(1)
-    return pytorch_mnist.run_network(pytorch_mnist.Net(), epochs=epochs, **SETTINGS, **settings)
+    settings = SETTINGS | settings
+    return pytorch_mnist.run_network(pytorch_mnist.Net(), epochs=epochs, **settings)
 
 
 def parse(lines):
@@ -108,6 +109,21 @@ def test_a_resumed_training_goes_on_in_its_log_without_doubling(
     train(3, **files)
     train(3, **files)  # finished: only tested
     assert read_without_seconds(files["log"]) == read_without_seconds(tmp_path / "whole.csv")
+
+
+def test_the_log_is_on_disk_after_each_epoch(small_mnist, tmp_path, monkeypatch):
+    """So that a training which is killed can go on in it."""
+    file = tmp_path / "log.csv"
+    print_progress, seen = common.print_progress, []
+
+    def look(epoch, *arguments):
+        if file.exists():
+            seen.append(max(progress.read_log(file)[1]))
+        print_progress(epoch, *arguments)
+
+    monkeypatch.setattr(common, "print_progress", look)
+    train(2, log=file, test_each_epoch=False)
+    assert seen == [(1, 300)] * 3
 
 
 @pytest.mark.parametrize(
