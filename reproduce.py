@@ -20,7 +20,7 @@ import torch
 from mnist import files as mnist_files
 from pytorch_mnist import NUM_EPOCHS
 from study import variants, workers
-from study.results import RunResults
+from study.results import RunResults, create_folder
 from training import command_line
 
 SEEDS_AT_ONCE_ON_CPU = 5  # more would save little, and lose more if the process is killed
@@ -77,8 +77,8 @@ def main():
     names = list(dict.fromkeys(settings.variants))  # each once
     units = [(name, seed) for name in names for seed in settings.seeds]
     mnist_files.prepare(mnist_files.find_root(settings.data_root))  # or says so at once
-    files = RunResults(settings.results, settings.epochs, settings.backprop)
-    files.create_folder()
+    folder = create_folder(settings.results)
+    files = RunResults(folder, settings.epochs, settings.backprop)
     rank, size, store = workers.join()
     if rank == 0:
         files.lock()
@@ -103,7 +103,7 @@ def main():
     at_once = min(at_once, math.ceil(len(units) / size))  # so that there is work for each
     results = workers.run_share(units, files, train, at_once, rank, size, store)
     if rank == 0:
-        report(results, files.folder)
+        report(results, folder)
 
 
 def report(results, folder):

@@ -3,23 +3,30 @@
     python pytorch_mnist_convnet.py --net relu --seed 1 --test-each-epoch --log relu-1.csv
     python -m study.convnets relu-1.csv
 
-gathers any number of logs in `convnets.csv`, a row for each epoch. The table, `convnets.md`, and
-the picture, `convnets.png`, have the trainings that went on to their last epoch.
+gathers any number of logs in `convnets.csv`, a row for each epoch, and draws them: `convnets.png`.
+The table, `convnets.md`, has the trainings that went on to their last epoch.
 """
-
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+import common
 from files import atomic
 from pytorch_mnist_convnet import DESIGNS
 from study import plots, tables
+from study.results import create_folder
 from training import command_line, progress
 
-# By experiment: per cent of the test images recognised, by the companion repository with inputs
-# from 0 to 1, by the same with normalised ones, and by the book (chapter 6). Each is of one run.
+EXPERIMENTS = {
+    "simple": DESIGNS["simple"],
+    "2conv": DESIGNS["2conv"],
+    "relu": DESIGNS["relu"],
+    "relu --extend-data": DESIGNS["relu"]._replace(extend_data=True),
+    "final": DESIGNS["final"],
+}
+# Per cent of the test images recognised: by the companion repository with inputs from 0 to 1, by
+# the same with normalised ones, and by the book (chapter 6). Each is of one run.
 PUBLISHED = {
     "simple": (98.94, 98.91, 98.78),
     "2conv": (99.15, 99.13, 99.06),
@@ -31,23 +38,27 @@ INPUTS = ("0 to 1", "normalised")
 KIND = ["experiment", "inputs", "epochs"]  # what trainings of a row have in common
 COLOURS = dict(zip(INPUTS, (plots.BLUE, plots.ORANGE), strict=True))
 CLOSE_UP = (98, 99.8)  # per cent
-TRAINING_SIZE = 60_000  # unless it is extended
+TRAINING_SIZE = 60_000
+NUM_SHIFTED = 5  # an image and its shifts
 
 
 def read_course(log):
     """Return the course of a convolutional network's training, read from its log.
 
     It is a table of one row a tested epoch, with the accuracy in per cent and the seconds of
-    training up to then. Raises OSError or ValueError if the file is no log, of another network, or
-    without tests.
+    training up to then. Raises OSError or ValueError if the file is no log, of none of the
+    EXPERIMENTS, or without tests.
     """
     training, rows = progress.read_log(log)
-    names = [name for name in DESIGNS if DESIGNS[name].network.__name__ == training.get("network")]
+    names = [name for name, design in EXPERIMENTS.items() if is_of(design, training)]
     if not names:
-        raise ValueError(f"{log} is the log of no convolutional network")
+        raise ValueError(
+            f"{log} is the log of none of the experiments {', '.join(EXPERIMENTS)}, as the script "
+            "trains them by default"
+        )
     course = pd.DataFrame(
         {
-            "experiment": name_experiment(names[0], training["num_images"] > TRAINING_SIZE),
+            "experiment": names[0],
             "inputs": INPUTS["Normalize" in training["transform"]],
             "seed": training["seed"],
             "epoch": epoch,
@@ -67,9 +78,16 @@ def read_course(log):
     return course
 
 
-def name_experiment(design, extend_data):
-    """Return the flags of `--net` that make an experiment of a design, as PUBLISHED names it."""
-    return design if DESIGNS[design].extend_data == extend_data else f"{design} --extend-data"
+def is_of(design, training):
+    """Return whether a log's training is of this design, with its settings."""
+    settings = {
+        "network": design.network.__name__,
+        "lr": design.lr,
+        "weight_decay": design.weight_decay,
+        "batch_size": common.BATCH_SIZE,
+        "num_images": TRAINING_SIZE * (NUM_SHIFTED if design.extend_data else 1),
+    }
+    return settings.items() <= training.items()
 
 
 def find_results(courses):
@@ -111,7 +129,8 @@ def draw(courses):
     for axes, name in zip(panels, names, strict=True):
         its_courses = courses[courses["experiment"] == name]
         for (_, inputs, *_), course in its_courses.groupby([*KIND, "seed"]):
-            axes.plot(course["epoch"], course["accuracy"], color=COLOURS[inputs], lw=0.8)
+            colour = COLOURS[inputs]
+            axes.plot(course["epoch"], course["accuracy"], ".-", color=colour, lw=0.8, ms=2)
         end = 1.04 * its_courses["epochs"].max()
         *repository, book = PUBLISHED[name]
         for inputs, figure_ in zip(INPUTS, repository, strict=True):
@@ -123,14 +142,13 @@ def draw(courses):
         axes.set_ylim(*CLOSE_UP)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel(plots.ACCURACY)
+    figure.suptitle(
+        "Each line is a run; marks at the end: the repository's figures, and the book's (black)",
+        fontsize=10,
+    )
     handles = [Line2D([], [], color=COLOURS[inputs]) for inputs in INPUTS]
-    handles += [
-        Line2D([], [], color=colour, marker="_", lw=0, ms=9, mew=1.5)
-        for colour in ("gray", "black")
-    ]
-    labels = [f"a run, inputs {inputs}" for inputs in INPUTS]
-    labels += ["the repository's, by inputs", "the book's"]
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    labels = [f"inputs {inputs}" for inputs in INPUTS]
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
@@ -148,9 +166,9 @@ def main():
     )
     settings = parser.parse_args()
     courses = pd.concat(map(read_course, settings.logs))
-    courses = courses.drop_duplicates([*KIND, "seed", "epoch"])  # whatever is given twice
-    folder = Path(settings.results).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    if courses.duplicated([*KIND, "seed", "epoch"]).any():
+        raise ValueError("two logs are of the same network, inputs, epochs and seed; give one")
+    folder = create_folder(settings.results)
 
     table = format_table(find_results(courses))
     atomic.write_text(folder / "convnets.csv", courses.to_csv(index=False))

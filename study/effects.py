@@ -84,6 +84,7 @@ def estimate(contrast, values):
         return np.nan, np.nan, np.nan
     seeds = np.arange(len(runs))
     effect = calc_effect(seeds)
+    # Where all seeds agree, there is nothing to resample: BCa would only warn, and give NaN.
     by_seed = np.nan_to_num(runs - np.nanmean(runs, axis=0)) @ weights
     if num_runs.min() < MIN_RUNS or np.ptp(by_seed) < 1e-12:
         return effect, np.nan, np.nan

@@ -54,9 +54,8 @@ def draw_runs(runs):
             )
         published = [(figure, names.index(of)) for _, of, figure in PUBLISHED if of in names]
         if published:
-            label = "published, of one run"
             figures, rows = zip(*published, strict=True)
-            axes.scatter(figures, rows, s=300, marker="|", color="black", lw=1.5, label=label)
+            axes.scatter(figures, rows, s=800, marker="|", color="black", lw=1.5)
         axes.grid(axis="x", alpha=0.3)
         axes.set_xlabel(ACCURACY)
     panels[0].set_yticks(range(len(names)), [f"{name} ({len(r)})" for name, r in by_variant])
@@ -69,10 +68,12 @@ def draw_runs(runs):
         if num_below:
             note = f"\u25c4 {num_below} of {len(its_runs)} lower"
             panels[1].text(CLOSE_UP[0] + 0.04, row, note, va="center", fontsize=9)
-    handles, labels = panels[0].get_legend_handles_labels()
-    for colour, whose in ((BLUE, "article"), (ORANGE, "book")):
-        handles.append(panels[0].scatter([], [], s=20, color=colour))
-        labels.append(f"run with the {whose}'s initialisation")
+    labels = ["published, of one run"]
+    labels += [f"run with the {whose}'s initialisation" for whose in ("article", "book")]
+    handles = [
+        panels[0].scatter([], [], s=size, marker=marker, color=colour)
+        for size, marker, colour in ((200, "|", "black"), (20, "o", BLUE), (20, "o", ORANGE))
+    ]
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure
 

@@ -10,6 +10,25 @@ from files import atomic
 from study import variants
 
 
+def create_folder(folder):
+    """Create a folder for results, unless it is there. Return its Path.
+
+    Raises OSError if it can't be created or written to.
+    """
+    folder = Path(folder).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # A file without a name, as other processes may be at work in the folder.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"can't keep results in {folder} ({error.strerror}); "
+            "--results needs a folder that can be written to"
+        ) from error
+    return folder
+
+
 class RunResults:
     """A folder's results of runs with these numbers of epochs and this kind of backprop.
 
@@ -18,22 +37,9 @@ class RunResults:
     """
 
     def __init__(self, folder, epochs, backprop):
-        self.folder = Path(folder).expanduser()
+        self.folder = folder
         self.epochs = epochs
         self.backprop = backprop
-
-    def create_folder(self):
-        """Create the folder, unless it is there. Raises OSError if it can't be written to."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            # A file without a name, as other processes may be at work in the folder.
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
-        except OSError as error:
-            raise OSError(
-                f"can't keep results in {self.folder} ({error.strerror}); "
-                "--results needs a folder that can be written to"
-            ) from error
 
     def lock(self):
         """Keep other studies off the folder, until this process ends. Raises OSError."""

@@ -10,7 +10,6 @@ and the gradient of the cost for the neuron's weights. The picture and the numbe
 
 import argparse
 import functools
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -21,6 +20,7 @@ from mnist import files as mnist_files
 from mnist.loader import find_stored_images
 from pytorch_mnist import NUM_EPOCHS, OUTPUT_SIZE
 from study import plots, stacked, variants
+from study.results import create_folder
 from training import command_line
 from training.run import use_threads
 
@@ -117,8 +117,7 @@ def main():
     )
     command_line.add_data_root_flag(parser)
     settings = parser.parse_args()
-    folder = Path(settings.results).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = create_folder(settings.results)
 
     tables = [
         trace(*run, epochs=settings.epochs, data_root=settings.data_root) for run in settings.runs

@@ -16,7 +16,7 @@ from conftest import PROJECT
 
 import reproduce
 from study import variants, workers
-from study.results import RunResults
+from study.results import RunResults, create_folder
 
 # Tasks of a second each, as far as training goes
 SMALL_STUDY = ["--seeds=1", "--epochs=1", "--device=cpu", "--variants"]
@@ -89,9 +89,7 @@ def pretend_to_train(calls, variant, seeds):
 
 
 def create_files(folder):
-    files = RunResults(folder, epochs=1, backprop="manual")
-    files.create_folder()
-    return files
+    return RunResults(create_folder(folder), epochs=1, backprop="manual")
 
 
 def test_only_what_has_no_result_is_run(tmp_path, capsys):

@@ -15,23 +15,25 @@ from files import atomic
 
 PROGRESS = re.compile(r"Epoch \[(\d+)/(\d+)\], Step \[(\d+)/(\d+)\], Loss: (\S+)")
 RESULT = re.compile(r"Test data results: (\S+)")
+MAY_DIFFER = {"epochs", "device", "threads", "torch", "python"}  # when a training is resumed
 COLUMNS = ["epoch", "step", "loss", "test_accuracy", "seconds"]
 
 
 @contextlib.contextmanager
-def follow(log=None, quiet=False, training=None, is_resumed=False):
+def follow(log=None, quiet=False, training=None, has_checkpoint=False):
     """Follow what is printed within a `with` block.
 
     `log` is a CSV file for the epoch, step and loss of each progress line, the seconds that the
     training has taken by then, and the fraction of each test that comes after it; above them
-    stands `training`, a dict of what it takes to repeat it, as a comment in JSON. A resumed
-    training goes on in its file. With `quiet`, a bar on stderr takes the place of the progress
-    lines. Raises OSError or ValueError if the file can't be written, or isn't this training's log.
+    stands `training`, a dict of its settings, seed and versions, as a comment in JSON. A training
+    with a checkpoint goes on in the file that it has begun. With `quiet`, a bar on stderr takes
+    the place of the progress lines. Raises OSError or ValueError if the file can't be written, or
+    isn't this training's log.
     """
     if log is None and not quiet:
         yield
         return
-    rows = {} if log is None else _open_log(log, training, is_resumed)
+    rows = {} if log is None else _open_log(log, training, has_checkpoint)
     writer = _Writer(sys.stdout, rows, log, quiet, training)
     try:
         with contextlib.redirect_stdout(writer):
@@ -40,20 +42,25 @@ def follow(log=None, quiet=False, training=None, is_resumed=False):
         writer.finish()
 
 
-def _open_log(file, training, is_resumed):
+def _open_log(file, training, has_checkpoint):
     """Return the rows that a training's log has already."""
     atomic.check_writable(file)
     if not atomic.resolve(file).exists():
         return {}
     logged, rows = read_log(file)
-    if not is_resumed:
+    if not has_checkpoint:
         raise ValueError(f"{file} exists; give a new file, or the checkpoint it goes on from")
-    for name in ("network", "seed"):
-        if logged.get(name) != training[name]:
-            raise ValueError(
-                f"{file} is the log of another training (there, {name} is {logged.get(name)}, "
-                f"here {training[name]}); give this training's log, or a new file"
-            )
+    here = json.loads(json.dumps(training))  # as it would have been logged
+    differing = [
+        f"{name} is {here.get(name)!r}, there {logged.get(name)!r}"
+        for name in here | logged
+        if name not in MAY_DIFFER and (here.get(name) or None) != (logged.get(name) or None)
+    ]
+    if differing:
+        raise ValueError(
+            f"{file} is the log of another training ({'; '.join(differing)}); give this training's "
+            "log, or a new file"
+        )
     return rows
 
 
@@ -76,7 +83,7 @@ def read_log(file):
             }
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {file}") from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, csv.Error):
         raise ValueError(f"{file} is no log, as --log writes it") from None
 
 
@@ -86,7 +93,7 @@ class _Writer(io.TextIOBase):
     def __init__(self, stdout, rows, log, quiet, training):
         self.stdout, self.rows, self.log, self.quiet = stdout, rows, log, quiet
         self.training, self.start = training, time.perf_counter()
-        self.bar, self.rest, self.is_first = None, "", True
+        self.bar, self.rest, self.is_first = None, "", True  # nothing is followed yet
 
     def write(self, text):
         *lines, self.rest = (self.rest + text).split("\n")
@@ -114,9 +121,8 @@ class _Writer(io.TextIOBase):
                 self._save()
             if self.quiet:
                 self._move_bar((epoch - 1) * num_steps + step, num_epochs * num_steps, match[5])
-        elif match := RESULT.fullmatch(line):
-            if self.rows:
-                self.rows[max(self.rows)]["test_accuracy"] = float(match[1])
+        elif (match := RESULT.fullmatch(line)) and self.rows:
+            self.rows[max(self.rows)]["test_accuracy"] = float(match[1])
             self._save()
         if not self.quiet or (match and match.re is RESULT):
             self.stdout.write(f"{line}\n")
@@ -142,7 +148,8 @@ class _Writer(io.TextIOBase):
             atomic.write_text(self.log, text.getvalue())
 
     def finish(self):
-        self._save()
+        if not self.is_first:
+            self._save()
         if self.bar is not None:
             self.bar.close()
         self.stdout.write(self.rest)

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import itertools
 import platform
 
 import torch
@@ -46,10 +47,13 @@ def start_run(
             f"unknown setting {', '.join(unknown)}; run_network takes epochs, lr, batch_size, "
             f"normalize, data_root, {', '.join(names)}"
         )
+    files = {"model": save_model, "checkpoint": checkpoint, "log": log}
+    files = {name: file for name, file in files.items() if file is not None}
+    for (name, file), (other_name, other) in itertools.combinations(files.items(), 2):
+        if atomic.resolve(file) == atomic.resolve(other):
+            raise ValueError(f"{name} and {other_name} can't be the same file, {other}")
     if checkpoint is not None:
         atomic.check_writable(checkpoint)
-        if save_model is not None and atomic.resolve(save_model) == atomic.resolve(checkpoint):
-            raise ValueError(f"model and checkpoint can't be the same file, {checkpoint}")
     if save_model is not None:
         models.check_replaceable(save_model)
     if num_epochs < 1:
@@ -68,6 +72,7 @@ def start_run(
         seed = read_seed(checkpoint)
         checkpoint = Checkpoint(checkpoint, settings, model, optimizer)
     training = settings | {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "epochs": num_epochs,
         "seed": torch.initial_seed() if seed is None else seed,
         "device": str(common.get_device(model)),
@@ -78,7 +83,7 @@ def start_run(
     with (
         use_threads(threads),
         checkpoint.lock() if checkpoint else contextlib.nullcontext(),
-        progress.follow(log, quiet, training, is_resumed=seed is not None),
+        progress.follow(log, quiet, training, has_checkpoint=checkpoint is not None),
     ):
         yield _iterate_epochs(num_epochs, checkpoint, test if test_each_epoch else None)
 

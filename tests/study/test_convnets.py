@@ -1,17 +1,24 @@
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 import pytorch_mnist
 import pytorch_mnist_convnet
 from study import convnets
 
 
-def train(log, design="simple", seed=1, epochs=2, **settings):
+@pytest.fixture(autouse=True)
+def training_size(small_mnist, monkeypatch):
+    monkeypatch.setattr(convnets, "TRAINING_SIZE", 600)
+
+
+def train(log, experiment="simple", seed=1, epochs=2, **settings):
+    design = convnets.EXPERIMENTS[experiment]
     torch.manual_seed(seed)
-    net = pytorch_mnist_convnet.DESIGNS[design].network()
-    settings = {"batch_size": 60, "threads": 1, "test_each_epoch": True} | settings
-    return pytorch_mnist_convnet.run_network(net, epochs=epochs, lr=0.1, log=log, **settings)
+    settings = {**design._asdict(), "epochs": epochs, "threads": 1, "log": log} | settings
+    net = settings.pop("network")()
+    return pytorch_mnist_convnet.run_network(net, test_each_epoch=True, **settings)
 
 
 def create_results(accuracies, experiment="relu", inputs="0 to 1"):
@@ -19,7 +26,7 @@ def create_results(accuracies, experiment="relu", inputs="0 to 1"):
     return pd.DataFrame(rows)
 
 
-def test_a_course_is_that_of_the_training(small_mnist, tmp_path):
+def test_a_course_is_that_of_the_training(tmp_path):
     result = train(tmp_path / "log.csv", "2conv", seed=4, normalize=True)
     course = convnets.read_course(tmp_path / "log.csv")
     assert course["epoch"].tolist() == [1, 2]
@@ -32,11 +39,10 @@ def test_a_course_is_that_of_the_training(small_mnist, tmp_path):
         assert set(course[name]) == {value}
 
 
-def test_experiments_are_told_by_their_data(small_mnist, tmp_path, monkeypatch):
-    monkeypatch.setattr(convnets, "TRAINING_SIZE", 600)
-    train(tmp_path / "log.csv", epochs=1, extend_data=True)
-    assert set(convnets.read_course(tmp_path / "log.csv")["experiment"]) == {"simple --extend-data"}
-    assert convnets.name_experiment("final", True) == "final"
+@pytest.mark.parametrize("experiment", ["relu", "relu --extend-data"])
+def test_experiments_are_told_by_their_data(experiment, tmp_path):
+    train(tmp_path / "log.csv", experiment, epochs=1)
+    assert set(convnets.read_course(tmp_path / "log.csv")["experiment"]) == {experiment}
 
 
 def test_the_table_has_mean_and_range_beside_the_published_figures():
@@ -54,18 +60,14 @@ def test_the_table_has_mean_and_range_beside_the_published_figures():
     ]
 
 
-def test_what_did_not_go_on_to_its_end_is_drawn_and_not_in_the_table(
-    small_mnist, tmp_path, monkeypatch, capsys
-):
+def test_what_did_not_go_on_to_its_end_is_drawn_and_not_in_the_table(tmp_path, monkeypatch, capsys):
     whole, broken_off = str(tmp_path / "whole.csv"), tmp_path / "broken_off.csv"
     train(whole)
     train(broken_off, "relu")
     lines = broken_off.read_text().splitlines(keepends=True)
     broken_off.write_text("".join(lines[:3]))
     folder = tmp_path / "results"
-    monkeypatch.setattr(
-        "sys.argv", ["convnets", whole, str(broken_off), whole, "--results", str(folder)]
-    )
+    monkeypatch.setattr("sys.argv", ["convnets", whole, str(broken_off), "--results", str(folder)])
     capsys.readouterr()
     convnets.main()
 
@@ -75,18 +77,52 @@ def test_what_did_not_go_on_to_its_end_is_drawn_and_not_in_the_table(
     assert "relu" not in table
     courses = pd.read_csv(folder / "convnets.csv")
     assert courses.groupby("experiment")["epoch"].max().to_dict() == {"simple": 2, "relu": 1}
+    with Image.open(folder / "convnets.png") as image:
+        assert image.format == "PNG"
+
     panels = convnets.draw(courses).axes
     assert [axes.get_title() for axes in panels] == ["simple", "relu"]
     accuracies = courses[courses["experiment"] == "simple"]["accuracy"].tolist()
     assert panels[0].lines[0].get_xydata().tolist() == [[1, accuracies[0]], [2, accuracies[1]]]
+    marks = {line.get_color(): line.get_ydata()[0] for line in panels[0].lines[1:]}
+    assert marks == {
+        convnets.COLOURS["0 to 1"]: 98.94,
+        convnets.COLOURS["normalised"]: 98.91,
+        "black": 98.78,
+    }
 
 
-def test_other_logs_are_refused(small_mnist, tmp_path):
-    pytorch_mnist.run_network(pytorch_mnist.Net(), epochs=1, log=tmp_path / "dense.csv")
-    with pytest.raises(ValueError, match="is the log of no convolutional network"):
-        convnets.read_course(tmp_path / "dense.csv")
+@pytest.mark.parametrize(
+    ("experiment", "settings"),
+    [("simple", {"lr": 0.2}), ("simple", {"extend_data": True}), ("relu", {"batch_size": 20})],
+)
+def test_logs_of_other_experiments_are_refused(experiment, settings, tmp_path):
+    train(tmp_path / "log.csv", experiment, epochs=1, **settings)
+    with pytest.raises(ValueError, match="is the log of none of the experiments simple, 2conv"):
+        convnets.read_course(tmp_path / "log.csv")
+
+
+def test_a_dense_network_s_log_is_refused(tmp_path):
+    pytorch_mnist.run_network(pytorch_mnist.Net(), epochs=1, log=tmp_path / "log.csv")
+    with pytest.raises(ValueError, match="is the log of none of the experiments"):
+        convnets.read_course(tmp_path / "log.csv")
+
+
+def test_a_log_without_tests_is_refused(tmp_path):
     train(tmp_path / "log.csv", epochs=1)
     lines = (tmp_path / "log.csv").read_text().splitlines()
-    (tmp_path / "untested.csv").write_text("\n".join(lines[:2]))
+    (tmp_path / "log.csv").write_text("\n".join(lines[:2]))
     with pytest.raises(ValueError, match="has no tests yet"):
-        convnets.read_course(tmp_path / "untested.csv")
+        convnets.read_course(tmp_path / "log.csv")
+
+
+def test_two_logs_of_one_seed_are_refused(tmp_path, monkeypatch):
+    train(tmp_path / "log.csv", epochs=1)
+    train(tmp_path / "normalised.csv", epochs=1, normalize=True)
+    logs = [str(tmp_path / name) for name in ("log.csv", "normalised.csv", "log.csv")]
+    settings = ["--results", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["convnets", *logs, *settings])
+    with pytest.raises(ValueError, match="two logs are of the same"):
+        convnets.main()
+    monkeypatch.setattr("sys.argv", ["convnets", *logs[:2], *settings])
+    convnets.main()

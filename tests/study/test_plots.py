@@ -75,6 +75,8 @@ def test_each_effect_is_a_point_in_its_interval():
         intervals, points = axes.collections
         assert intervals.get_segments()[0][:, 0].tolist() == [0.5 * factor, 4.0 * factor]
         assert points.get_offsets().tolist() == [[factor, 0], [2 * factor, 1]]
+        has_interval, has_none = points.get_facecolors()
+        assert has_none.tolist() == [1, 1, 1, 1] != has_interval.tolist()  # empty: white
 
 
 def test_the_trace_is_drawn_by_run_and_quantity_with_the_last_learnt_digit_in_colour():

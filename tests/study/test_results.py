@@ -4,7 +4,7 @@ import re
 import pytest
 
 from study import variants
-from study.results import RunResults
+from study.results import RunResults, create_folder
 
 RESULT = {
     "variant": "book",
@@ -21,8 +21,8 @@ RESULT = {
 @pytest.fixture
 def files(tmp_path):
     """A folder that holds RESULT."""
-    files = RunResults(tmp_path / "results", epochs=2, backprop="manual")
-    files.create_folder()
+    folder = create_folder(tmp_path / "results")
+    files = RunResults(folder, epochs=2, backprop="manual")
     files.write(RESULT)
     return files
 
@@ -71,7 +71,7 @@ def test_an_unusable_file_is_named_and_not_taken(files, content, reason):
 def test_a_folder_that_can_t_be_written_to_is_refused(tmp_path, folder):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="--results needs a folder"):
-        RunResults(tmp_path / folder, 1, "manual").create_folder()
+        create_folder(tmp_path / folder)
 
 
 def test_two_studies_in_one_folder_are_refused(files):

@@ -60,11 +60,11 @@ def test_the_log_says_what_it_takes_to_repeat_the_training(small_mnist, tmp_path
     torch.manual_seed(7)
     file = tmp_path / "log.csv"
     pytorch_mnist.run_network(
-        pytorch_mnist.Net(), epochs=1, lr=0.5, batch_size=6, normalize=True, log=file
+        pytorch_mnist.Net(), epochs=1, lr=0.5, batch_size=6, normalize=True, threads=2, log=file
     )
     training, _ = progress.read_log(file)
     expected = {"network": "Net", "optimizer": "SGD", "lr": 0.5, "batch_size": 6, "compile": False}
-    expected |= {"epochs": 1, "seed": 7, "device": "cpu", "threads": 1, "num_images": 600}
+    expected |= {"epochs": 1, "seed": 7, "device": "cpu", "threads": 2, "num_images": 600}
     expected |= {"torch": torch.__version__, "python": platform.python_version()}
     assert training.items() >= expected.items()
     assert "Normalize" in training["transform"]
@@ -126,24 +126,58 @@ def test_the_log_is_on_disk_after_each_epoch(small_mnist, tmp_path, monkeypatch)
     assert seen == [(1, 300)] * 3
 
 
+def test_the_same_command_goes_on_after_an_interruption_in_the_first_epoch(
+    small_mnist, tmp_path, monkeypatch
+):
+    train(1, log=tmp_path / "whole.csv")
+    files = {"log": tmp_path / "log.csv", "checkpoint": tmp_path / "checkpoint"}
+
+    def interrupt(*_):
+        print("Epoch [1/1], Step [100/300], Loss: 0.5")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(common, "print_progress", interrupt)
+        train(1, **files)
+    assert list(read_without_seconds(files["log"])) == [(1, 100)]
+    assert not files["checkpoint"].exists()
+    train(1, **files)
+    assert read_without_seconds(files["log"]) == read_without_seconds(tmp_path / "whole.csv")
+
+
 @pytest.mark.parametrize(
-    ("seed", "network", "difference"),
+    ("other", "difference"),
     [
-        (2, pytorch_mnist.Net, "seed is 2, here 1"),
-        (1, OtherNet, "network is Net, here OtherNet"),
+        ({"seed": 2}, "seed is 1, there 2"),
+        ({"lr": 0.5}, "lr is 3.0, there 0.5"),
+        ({"network": OtherNet()}, "network is 'Net', there 'OtherNet'"),
+        ({"network": pytorch_mnist.Net(30)}, "parameters is 79510, there 23860"),
     ],
 )
-def test_the_log_of_another_training_is_left(small_mnist, tmp_path, seed, network, difference):
+def test_the_log_of_another_training_is_left(small_mnist, tmp_path, other, difference):
+    def train_one(epochs, seed=1, network=None, **settings):
+        torch.manual_seed(seed)
+        return pytorch_mnist.run_network(network or pytorch_mnist.Net(), epochs=epochs, **settings)
+
     files = {"log": tmp_path / "log.csv", "checkpoint": tmp_path / "checkpoint"}
-    torch.manual_seed(seed)
-    pytorch_mnist.run_network(pytorch_mnist.Net(), epochs=1, log=files["log"])
+    train_one(1, log=files["log"], **other)
     content = files["log"].read_text()
-    torch.manual_seed(1)
-    pytorch_mnist.run_network(network(), epochs=1, checkpoint=files["checkpoint"])
-    torch.manual_seed(3)  # the checkpoint's seed counts
-    with pytest.raises(ValueError, match=f"is the log of another training .there, {difference}"):
-        pytorch_mnist.run_network(network(), epochs=2, **files)
+    train_one(1, checkpoint=files["checkpoint"])
+    with pytest.raises(ValueError, match=f"is the log of another training .{difference}"):
+        train_one(2, seed=3, **files)  # the checkpoint's seed counts
     assert files["log"].read_text() == content
+
+
+def test_a_refused_training_leaves_its_log(small_mnist, tmp_path):
+    files = {"log": tmp_path / "log.csv", "checkpoint": tmp_path / "checkpoint"}
+    train(2, **files)
+    content = files["log"].read_text()
+    with pytest.raises(ValueError, match="after epoch 2, and only 1"):
+        train(1, **files)
+    with pytest.raises(ValueError, match="after epoch 2, and only 1"):
+        train(1, checkpoint=files["checkpoint"], log=tmp_path / "new.csv")
+    assert files["log"].read_text() == content
+    assert not (tmp_path / "new.csv").exists()
 
 
 @pytest.mark.parametrize(

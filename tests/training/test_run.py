@@ -130,8 +130,10 @@ def test_a_saved_model_knows_that_its_inputs_were_normalized(net, tmp_path):
         assert models.is_normalized(models.read_state(file)) is is_normalized
 
 
-def test_model_and_checkpoint_may_not_be_one_file(net, loader, tmp_path, monkeypatch):
+def test_no_two_of_its_files_may_be_one(net, loader, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    refuse("model and log can't be", net, loader, save_model="file", log="./file")
+    refuse("checkpoint and log can't be", net, loader, checkpoint="file", log="./file")
     (tmp_path / "link").symlink_to("file")
     for exists in (False, True):
         for name in ("file", "./file", "link", tmp_path / "file"):
