@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 import torch
+from conftest import PROJECT
 from PIL import Image
 
 import pytorch_mnist
@@ -126,3 +127,10 @@ def test_two_logs_of_one_seed_are_refused(tmp_path, monkeypatch):
         convnets.main()
     monkeypatch.setattr("sys.argv", ["convnets", *logs[:2], *settings])
     convnets.main()
+
+
+def test_the_committed_table_is_that_of_the_committed_courses():
+    courses = pd.read_csv(PROJECT / "results" / "convnets.csv")
+    table = convnets.format_table(convnets.find_results(courses))
+    assert (PROJECT / "results" / "convnets.md").read_text() == table
+    assert table in (PROJECT / "docs" / "reproduction.md").read_text()
