@@ -33,6 +33,7 @@ def follow(log=None, quiet=False, training=None, has_checkpoint=False):
     if log is None and not quiet:
         yield
         return
+    training = json.loads(json.dumps(training, default=str))  # as a log has it
     rows = {} if log is None else _open_log(log, training, has_checkpoint)
     writer = _Writer(sys.stdout, rows, log, quiet, training)
     try:
@@ -50,11 +51,10 @@ def _open_log(file, training, has_checkpoint):
     logged, rows = read_log(file)
     if not has_checkpoint:
         raise ValueError(f"{file} exists; give a new file, or the checkpoint it goes on from")
-    here = json.loads(json.dumps(training))  # as it would have been logged
     differing = [
-        f"{name} is {here.get(name)!r}, there {logged.get(name)!r}"
-        for name in here | logged
-        if name not in MAY_DIFFER and (here.get(name) or None) != (logged.get(name) or None)
+        f"{name} is {training.get(name)!r}, there {logged.get(name)!r}"
+        for name in training | logged
+        if name not in MAY_DIFFER and (training.get(name) or None) != (logged.get(name) or None)
     ]
     if differing:
         raise ValueError(
