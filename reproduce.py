@@ -20,7 +20,7 @@ import torch
 from mnist import files as mnist_files
 from pytorch_mnist import NUM_EPOCHS
 from study import variants, workers
-from study.results import RunResults, create_folder
+from study.results import RunResults, add_results_flag, create_folder
 from training import command_line
 
 SEEDS_AT_ONCE_ON_CPU = 5  # more would save little, and lose more if the process is killed
@@ -52,7 +52,7 @@ def create_parser():
         choices=["manual", "autograd"],
         default="manual",
     )
-    add("--results", "where results are kept", default="reproduction", metavar="FOLDER")
+    add_results_flag(parser, "where results are kept")
     add("--device", "auto or a name", type=command_line.usable_device, default="auto")
     command_line.add_data_root_flag(parser)
     return parser

@@ -15,7 +15,7 @@ import common
 from files import atomic
 from pytorch_mnist_convnet import DESIGNS
 from study import plots, tables
-from study.results import create_folder
+from study.results import add_results_flag, create_folder
 from training import command_line, progress
 
 EXPERIMENTS = {
@@ -157,13 +157,7 @@ def main():
         description="Gather the logs of convolutional networks.", allow_abbrev=False
     )
     parser.add_argument("logs", nargs="+", metavar="LOG", help="a file of --log")
-    command_line.add_flag(
-        parser,
-        "--results",
-        "where data, table and picture go",
-        default="reproduction",
-        metavar="FOLDER",
-    )
+    add_results_flag(parser, "where data, table and picture go")
     settings = parser.parse_args()
     courses = pd.concat(map(read_course, settings.logs))
     if courses.duplicated([*KIND, "seed", "epoch"]).any():

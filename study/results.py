@@ -8,6 +8,12 @@ from filelock import FileLock, Timeout
 
 from files import atomic
 from study import variants
+from training import command_line
+
+
+def add_results_flag(parser, help):
+    """Add `--results`, for a program that writes to such a folder."""
+    command_line.add_flag(parser, "--results", help, default="reproduction", metavar="FOLDER")
 
 
 def create_folder(folder):

@@ -20,7 +20,7 @@ from mnist import files as mnist_files
 from mnist.loader import find_stored_images
 from pytorch_mnist import NUM_EPOCHS, OUTPUT_SIZE
 from study import plots, stacked, variants
-from study.results import create_folder
+from study.results import add_results_flag, create_folder
 from training import command_line
 from training.run import use_threads
 
@@ -108,13 +108,7 @@ def main():
     )
     parser.add_argument("runs", nargs="+", type=parse_run, metavar="VARIANT:SEED")
     command_line.add_epochs_flag(parser, NUM_EPOCHS)
-    command_line.add_flag(
-        parser,
-        "--results",
-        "where picture and numbers go",
-        default="reproduction",
-        metavar="FOLDER",
-    )
+    add_results_flag(parser, "where picture and numbers go")
     command_line.add_data_root_flag(parser)
     settings = parser.parse_args()
     folder = create_folder(settings.results)

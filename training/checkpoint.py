@@ -29,6 +29,16 @@ def describe(model, optimizer, **settings):
     }
 
 
+def list_differences(here, there, ignored=()):
+    """Return, for each setting that differs between two such dicts, what it is in either."""
+    # A setting that another version of PyTorch doesn't know yet counts as off.
+    return [
+        f"{name} is {here.get(name)!r}, there {there.get(name)!r}"
+        for name in here | there
+        if name not in ignored and (here.get(name) or None) != (there.get(name) or None)
+    ]
+
+
 class Checkpoint:
     """The file of a training: a model, its optimizer, the random generators.
 
@@ -107,12 +117,7 @@ class Checkpoint:
             print(f"what {lost} drew at random could not be restored", file=sys.stderr)
 
     def _refuse_another_training(self, saved):
-        # A setting that another version of PyTorch doesn't know yet counts as off.
-        differing = [
-            f"{name} is {self.settings.get(name)!r}, there {saved.get(name)!r}"
-            for name in self.settings | saved
-            if (self.settings.get(name) or None) != (saved.get(name) or None)
-        ]
+        differing = list_differences(self.settings, saved)
         if differing:
             raise ValueError(
                 f"{self.file} is a checkpoint of another training ({'; '.join(differing)}); "

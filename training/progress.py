@@ -12,6 +12,7 @@ import sys
 import time
 
 from files import atomic
+from training.checkpoint import list_differences
 
 PROGRESS = re.compile(r"Epoch \[(\d+)/(\d+)\], Step \[(\d+)/(\d+)\], Loss: (\S+)")
 RESULT = re.compile(r"Test data results: (\S+)")
@@ -51,11 +52,7 @@ def _open_log(file, training, has_checkpoint):
     logged, rows = read_log(file)
     if not has_checkpoint:
         raise ValueError(f"{file} exists; give a new file, or the checkpoint it goes on from")
-    differing = [
-        f"{name} is {training.get(name)!r}, there {logged.get(name)!r}"
-        for name in training | logged
-        if name not in MAY_DIFFER and (training.get(name) or None) != (logged.get(name) or None)
-    ]
+    differing = list_differences(training, logged, MAY_DIFFER)
     if differing:
         raise ValueError(
             f"{file} is the log of another training ({'; '.join(differing)}); give this training's "

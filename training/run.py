@@ -69,7 +69,8 @@ def start_run(
     )
     seed = None
     if checkpoint is not None:
-        seed = read_seed(checkpoint)
+        if log is not None:
+            seed = read_seed(checkpoint)
         checkpoint = Checkpoint(checkpoint, settings, model, optimizer)
     training = settings | {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
