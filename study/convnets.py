@@ -7,34 +7,39 @@ gathers any number of logs in `convnets.csv`, a row for each epoch, and draws th
 The table, `convnets.md`, has the trainings that went on to their last epoch.
 """
 
+from typing import NamedTuple
+
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 import common
 from files import atomic
-from pytorch_mnist_convnet import DESIGNS
+from pytorch_mnist_convnet import DESIGNS, Design
 from study import plots, tables
 from study.results import add_results_flag, create_folder
 from training import command_line, progress
 
-EXPERIMENTS = {
-    "simple": DESIGNS["simple"],
-    "2conv": DESIGNS["2conv"],
-    "relu": DESIGNS["relu"],
-    "relu --extend-data": DESIGNS["relu"]._replace(extend_data=True),
-    "final": DESIGNS["final"],
-}
-# Per cent of the test images recognised: by the companion repository with inputs from 0 to 1, by
-# the same with normalised ones, and by the book (chapter 6). Each is of one run.
-PUBLISHED = {
-    "simple": (98.94, 98.91, 98.78),
-    "2conv": (99.15, 99.13, 99.06),
-    "relu": (99.26, 99.30, 99.23),
-    "relu --extend-data": (99.42, 99.43, 99.37),
-    "final": (99.59, 99.64, 99.60),
-}
 INPUTS = ("0 to 1", "normalised")
+
+
+class Experiment(NamedTuple):
+    """A design, and what others' networks of it recognise: per cent, each of one run."""
+
+    design: Design
+    repository: tuple[float, float]  # the companion repository's, with either INPUTS
+    book: float  # from its chapter 6, with inputs from 0 to 1
+
+
+EXPERIMENTS = {
+    "simple": Experiment(DESIGNS["simple"], (98.94, 98.91), 98.78),
+    "2conv": Experiment(DESIGNS["2conv"], (99.15, 99.13), 99.06),
+    "relu": Experiment(DESIGNS["relu"], (99.26, 99.30), 99.23),
+    "relu --extend-data": Experiment(
+        DESIGNS["relu"]._replace(extend_data=True), (99.42, 99.43), 99.37
+    ),
+    "final": Experiment(DESIGNS["final"], (99.59, 99.64), 99.60),
+}
 KIND = ["experiment", "inputs", "epochs"]  # what trainings of a row have in common
 COLOURS = dict(zip(INPUTS, (plots.BLUE, plots.ORANGE), strict=True))
 CLOSE_UP = (98, 99.8)  # per cent
@@ -50,7 +55,7 @@ def read_course(log):
     EXPERIMENTS, or without tests.
     """
     training, rows = progress.read_log(log)
-    names = [name for name, design in EXPERIMENTS.items() if is_of(design, training)]
+    names = [name for name, its in EXPERIMENTS.items() if is_of(its.design, training)]
     if not names:
         raise ValueError(
             f"{log} is the log of none of the experiments {', '.join(EXPERIMENTS)}, as the script "
@@ -101,29 +106,29 @@ def format_table(results):
     Trainings of the same network, inputs and number of epochs make a row.
     """
     rows = []
-    for (experiment, inputs, epochs), its in results.groupby(KIND):
-        *repository, book = PUBLISHED[experiment]
+    for (name, inputs, epochs), its in results.groupby(KIND):
+        experiment = EXPERIMENTS[name]
         accuracy = its["accuracy"]
         spread = tables.format_range(accuracy.min(), accuracy.max())
         rows.append(
             {
-                "network": experiment,
+                "network": name,
                 "inputs": inputs,
                 "epochs": epochs,
                 "n": len(its),
                 "mean %": tables.format_number(accuracy.mean()),
                 "min to max %": spread if len(its) > 1 else "-",
-                "repository %": tables.format_number(repository[INPUTS.index(inputs)]),
-                "book %": tables.format_number(book) if inputs == INPUTS[0] else "-",
+                "repository %": tables.format_number(experiment.repository[INPUTS.index(inputs)]),
+                "book %": tables.format_number(experiment.book) if inputs == INPUTS[0] else "-",
             }
         )
-    order = list(PUBLISHED)
+    order = list(EXPERIMENTS)
     return tables.format_markdown(sorted(rows, key=lambda row: order.index(row["network"])))
 
 
 def draw(courses):
     """Draw each training's accuracy over the epochs, a panel for each experiment."""
-    names = [name for name in PUBLISHED if name in set(courses["experiment"])]
+    names = [name for name in EXPERIMENTS if name in set(courses["experiment"])]
     figure = plots.create_figure(height=3.6)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
@@ -132,10 +137,9 @@ def draw(courses):
             colour = COLOURS[inputs]
             axes.plot(course["epoch"], course["accuracy"], ".-", color=colour, lw=0.8, ms=2)
         end = 1.04 * its_courses["epochs"].max()
-        *repository, book = PUBLISHED[name]
-        for inputs, figure_ in zip(INPUTS, repository, strict=True):
-            axes.plot(end, figure_, "_", color=COLOURS[inputs], ms=9, mew=1.5)
-        axes.plot(end, book, "_", color="black", ms=9, mew=1.5)
+        for inputs, published in zip(INPUTS, EXPERIMENTS[name].repository, strict=True):
+            axes.plot(end, published, "_", color=COLOURS[inputs], ms=9, mew=1.5)
+        axes.plot(end, EXPERIMENTS[name].book, "_", color="black", ms=9, mew=1.5)
         axes.set_title(name)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))

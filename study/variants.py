@@ -92,14 +92,11 @@ BOOK_TRAINING_SIZE = 50_000  # the book keeps the last 10,000 images for validat
 
 def get_train_loader(variant, data_root=DEFAULT_ROOT):
     """Return the shuffled training batches, of the first 50,000 images if they are the book's."""
-    loader = common.get_train_loader(root=data_root, transform=get_transform(variant))
+    transform = common.get_transform(variant.normalized)
+    loader = common.get_train_loader(root=data_root, transform=transform)
     if variant.book_data:
         keep_first(loader.dataset, BOOK_TRAINING_SIZE)
     return loader
-
-
-def get_transform(variant):
-    return common.get_transform(variant.normalized)
 
 
 def get_learning_rate(variant):
@@ -134,7 +131,8 @@ def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root=DEF
     variant = VARIANTS[name]
     train_networks = {"manual": _train_by_hand, "autograd": _train_by_autograd}[backprop]
     train_loader = get_train_loader(variant, data_root)
-    test_set = common.get_dataset(data_root, train=False, transform=get_transform(variant))
+    transform = common.get_transform(variant.normalized)
+    test_set = common.get_dataset(data_root, train=False, transform=transform)
 
     start = time.monotonic()
     nets, random_states = stacked.create_networks(lambda: create_network(variant).to(device), seeds)

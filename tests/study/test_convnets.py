@@ -15,7 +15,7 @@ def training_size(small_mnist, monkeypatch):
 
 
 def train(log, experiment="simple", seed=1, epochs=2, **settings):
-    design = convnets.EXPERIMENTS[experiment]
+    design = convnets.EXPERIMENTS[experiment].design
     torch.manual_seed(seed)
     settings = {**design._asdict(), "epochs": epochs, "threads": 1, "log": log} | settings
     net = settings.pop("network")()

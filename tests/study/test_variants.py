@@ -38,12 +38,28 @@ def test_each_variant_differs_from_the_article_in_what_its_name_says():
         assert description == {**article, **{thing: book[thing] for thing in name.split("+")}}
 
 
-def test_normalised_inputs_are_shifted_and_scaled_in_training_and_test():
-    variant = VARIANTS["normalized"]
-    image, _ = variants.get_train_loader(variant).dataset[0]
+def test_normalised_inputs_are_shifted_and_scaled_in_training():
+    image, _ = variants.get_train_loader(VARIANTS["normalized"]).dataset[0]
     plain, _ = common.get_dataset()[0]
     torch.testing.assert_close(image, (plain - 0.1305) / 0.3081)
-    assert variants.get_transform(variant) is common.normalized_transformations
+
+
+@pytest.mark.parametrize(
+    ("name", "shift", "scale"), [("article", 0, 1), ("normalized", 0.1305, 0.3081)]
+)
+def test_a_variant_is_tested_on_inputs_as_it_is_trained_on(
+    name, shift, scale, small_mnist, monkeypatch
+):
+    seen = []
+
+    def count_missed(net, inputs, labels):
+        seen.append(inputs)
+        return torch.zeros(10, dtype=torch.int64)
+
+    monkeypatch.setattr(variants, "count_missed", count_missed)
+    variants.train(name, [1], epochs=1)
+    plain = torch.cat([images for images, _ in common.get_test_loader()]).flatten(1)
+    torch.testing.assert_close(seen, [(plain - shift) / scale])
 
 
 def test_the_article_variant_has_the_article_s_network_and_cost():
