@@ -3,8 +3,9 @@
 One input feeds one hidden neuron, which feeds one output neuron. Symbols are the book's
 (Nielsen, "Neural Networks and Deep Learning", chapter 2): a neuron of layer l takes the
 weighted input z_l = w_l * a_(l-1) + b_l and has the activation a_l = sigmoid(z_l); a_l0 is
-the input. The cost of the output a_l2, where y was wanted, is C = (a_l2 - y)**2. All values
-are plain float64 numbers. `backprop_pytorch.py` does the same with PyTorch's autograd.
+the input. The cost of the output a_l2, where y was wanted, is C = (a_l2 - y)**2, PyTorch's
+`MSELoss`. The book's cost is half of that, so (BP1) has a factor of 2 here. All values are
+plain float64 numbers. `backprop_pytorch.py` does the same with PyTorch's autograd.
 """
 
 import numpy as np

@@ -14,7 +14,8 @@ dC/dz_l, one row for each image, the four equations of back-propagation are
     (BP3)  dC/db_l = the sum of delta_l's rows
     (BP4)  dC/dW_l = delta_l^T a_(l-1)
 
-where * is element by element, and sigmoid'(z) = (1 - a) * a. The weights come out equal to
+where W_l1 is [100, 784], W_l2 is [10, 100], * is element by element, and sigmoid'(z) =
+(1 - a) * a. The weights come out equal to
 autograd's to the last bit: this is what `loss.backward()` and `optimizer.step()` compute, factor
 by factor in the same order.
 """
@@ -52,9 +53,9 @@ def train_network(
             a_l1 = torch.sigmoid(linear(a_l0, w_l1, b_l1))
             a_l2 = torch.sigmoid(linear(a_l1, w_l2, b_l2))
 
-            # Back-propagate the errors
+            # Back-propagate the errors: both before the update, as BP2 needs the old w_l2
             delta_l2 = 2 / y.numel() * (a_l2 - y) * (1 - a_l2) * a_l2  # BP1
-            delta_l1 = delta_l2 @ w_l2 * (1 - a_l1) * a_l1  # BP2
+            delta_l1 = (delta_l2 @ w_l2) * (1 - a_l1) * a_l1  # BP2
 
             # Gradient descent: w_l - lr * dC/dw_l
             w_l2.sub_(delta_l2.T @ a_l1, alpha=lr)  # BP4

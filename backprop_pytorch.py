@@ -2,7 +2,8 @@
 
 One input feeds one hidden neuron, which feeds one output neuron, both sigmoid. Symbols are
 those of `backprop_manual_calculation.py`, which does the same by hand: w_l1 and b_l1 are
-weight and bias of the hidden layer, a_l2 is the network's output. Tensors are float32 [1].
+weight and bias of the hidden layer, a_l2 is the network's output. All tensors are float32:
+inputs, outputs and biases [1], weights [1, 1].
 """
 
 import torch

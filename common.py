@@ -22,8 +22,8 @@ BATCH_SIZE = 10
 # Pixels become float32, from 0.0 (black) to 1.0 (white).
 transformations = transforms.Compose([transforms.ToTensor()])
 
-# The same with (about) the training pixels' mean taken off, in units of their standard deviation:
-# how the article's companion repository prepares its inputs at its head.
+# The same, less (about) the training pixels' mean, and divided by their standard deviation: how the
+# latest version of the article's companion repository prepares its inputs.
 normalized_transformations = transforms.Compose(
     [transforms.ToTensor(), transforms.Normalize((0.1305,), (0.3081,))]
 )
@@ -88,7 +88,9 @@ def get_test_loader(
 def train_network(
     data_loader, model, num_epochs, optimizer, reshape_input, calc_loss, *, epochs=None
 ):
-    """Fit the model by mini-batch gradient descent, printing the loss at every 100th step.
+    """Fit the model by mini-batch gradient descent.
+
+    It prints the loss at every 100th step and at an epoch's last one.
 
     `reshape_input(images)` gives the model's input, `calc_loss(outputs, expected_outputs)`
     the scalar loss. Batches go to the device that the model is on. `epochs`, an iterable of
@@ -157,7 +159,7 @@ def get_device(model):
 def expand_expected_output(tensor_of_expected_outputs, output_size):
     """One-hot expand labels: int64 [N] to float32 [N, output_size], on the labels' device.
 
-    Raises what `torch.nn.functional.one_hot` raises for labels of another dtype and outside 0 to
+    Raises what `torch.nn.functional.one_hot` raises for labels of another dtype or outside 0 to
     output_size - 1.
     """
     return one_hot(tensor_of_expected_outputs, output_size).float()

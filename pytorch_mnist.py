@@ -1,9 +1,9 @@
 """Recognise handwritten digits with a dense 784-100-10 network of sigmoid neurons.
 
 The network of chapter 1 of Michael Nielsen's "Neural Networks and Deep Learning", in
-PyTorch: each image is a row of 28 * 28 pixels, each digit a row of ten numbers of which one
-is 1. Gradient descent on the mean squared error, in batches of 10 images, reaches about 98 %
-of the test images in 30 epochs.
+PyTorch: each image is a row of 28 * 28 pixels, each digit a row of ten numbers, one of them
+1 and the others 0. Gradient descent on the mean squared error, in batches of 10 images, reaches
+about 98 % of the test images in 30 epochs.
 """
 
 import functools
@@ -38,6 +38,9 @@ class Net(nn.Module):
     def forward(self, x):
         x = torch.sigmoid(self.hidden_layer(x))
         return torch.sigmoid(self.output_layer(x))
+
+
+# The article's REPL examples call these two functions to get the ones that they return.
 
 
 def create_input_reshaper():
@@ -89,6 +92,8 @@ def run_network(
     if compile:
         from training import compiled
 
+        if train_network is not common.train_network:
+            raise ValueError("compile=True trains by autograd: give no other train_network")
         train_network = compiled.train_network
 
     data = {

@@ -1,4 +1,4 @@
-"""Recognise handwritten digits with convolutional networks, four designs of growing depth.
+"""Recognise handwritten digits with convolutional networks, in four designs.
 
 The designs follow chapter 6 of Michael Nielsen's "Neural Networks and Deep Learning". They
 see each image as a picture, not as a row of pixels: a convolution looks for small features
@@ -19,7 +19,7 @@ from pytorch_mnist import OUTPUT_SIZE
 from training import command_line
 from training.run import start_run
 
-NUM_THREADS = 2  # a convolution is large enough to share
+NUM_THREADS = 2  # a convolution is large enough to be shared out
 
 
 class ConvNetSimple(nn.Module):
@@ -65,10 +65,11 @@ class ConvNetTwoConvRelu(ConvNetTwoConv):
 
 
 class ConvNetFinal(nn.Module):
-    """Two convolutions and two dense layers of 1,000 neurons, with dropout before each.
+    """Two convolutions, two hidden layers of 1,000: float32 [N, 1, 28, 28] to [N, 10].
 
-    float32 [N, 1, 28, 28] to [N, 10]. In training, dropout silences half of a layer's inputs,
-    others for each image, so that no neuron relies on a few; in testing, all take part.
+    Each dense layer has dropout on its inputs: in training, each input is set to 0 with
+    probability 1/2, drawn anew for each image, so that no neuron depends on a few inputs (the
+    others are doubled, which keeps the mean); in testing, it does nothing.
     """
 
     def __init__(self):
@@ -108,7 +109,7 @@ DESIGNS = {
 
 
 def identity(images):
-    """A convolution takes the images as they are: [N, 1, 28, 28]."""
+    """Return the images [N, 1, 28, 28] as they are: a convolution needs no rows."""
     return images
 
 

@@ -180,7 +180,7 @@ def reduce(page, longest):
 
 
 def blur(levels, radius):
-    """Return for each pixel the mean of the square of `radius` pixels around it."""
+    """Return each pixel's mean over the square that reaches `radius` pixels (rounded) around it."""
     return ndimage.uniform_filter(levels, 2 * round(radius) + 1, mode="nearest")
 
 
@@ -274,7 +274,7 @@ def load_network(file, design=None):
         return load_any_network(file, design)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{error}; python pytorch_mnist.py --save-model {file} makes one in about a minute"
+            f"{error}; python pytorch_mnist.py --save-model {file} makes one in a minute or two"
         ) from None
 
 
@@ -302,7 +302,7 @@ def look(net, image, normalize=False):
 
 
 def prepare(image, is_dense, normalize):
-    """Return an image [1, 28, 28] as a batch of one, as the network was trained with."""
+    """Return an image [1, 28, 28] as a batch of one, prepared as the training images were."""
     if normalize:
         image = common.normalized_transformations.transforms[1](image)
     return image.reshape(1, INPUT_SIZE) if is_dense else image.unsqueeze(0)
@@ -373,8 +373,8 @@ def main():
     torch.set_num_threads(1)  # the fastest for one image
     if settings.model is None:
         raise ValueError(
-            "which network? python pytorch_mnist.py --save-model dense.pt makes one in about a "
-            "minute; then: python recognize.py dense.pt PICTURE..."
+            "which network? python pytorch_mnist.py --save-model dense.pt makes one in a "
+            "minute or two; then: python recognize.py dense.pt PICTURE..."
         )
     if settings.out is not None:
         # A PNG only, lest a slip of the hand replace the model or a picture's original.

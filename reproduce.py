@@ -6,8 +6,9 @@ are distributed, and what the book's initialisation, cost and data do to them:
     python reproduce.py --seeds 50
     torchrun --standalone --nproc-per-node 2 reproduce.py --seeds 50
 
-The second command shares the work out among two processes; so can several machines.
-What is finished is never run again, whatever happens on the way.
+The second command shares the work out between two processes; for several machines, put
+torchrun's --nnodes and --rdzv-endpoint in place of --standalone. What is finished is never run
+again, whatever happens on the way.
 """
 
 import argparse
@@ -35,7 +36,11 @@ def create_parser():
     )
     add = functools.partial(command_line.add_flag, parser)
     add(
-        "--seeds", "so many, from 1 on, or a range", type=parse_seeds, default="50", metavar="N|A-B"
+        "--seeds",
+        "how many, from 1 on, or a range of them",
+        type=parse_seeds,
+        default="50",
+        metavar="N|A-B",
     )
     add(
         "--variants",

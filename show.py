@@ -26,7 +26,7 @@ CAPTION_HEIGHT = 9  # in pixels of the images, which have 28
 
 
 def load_any_network(file, design=None):
-    """Return the network saved in `file`, to be tested, and whether its inputs are normalised.
+    """Return the network saved in `file`, in eval mode, and whether its inputs are normalised.
 
     Its kind is told by the names and shapes in the file; `design`, a name of the convolutional
     script's `--net`, tells where they don't. Raises OSError or ValueError.

@@ -24,6 +24,7 @@ import common
 import recognize
 from files import models
 from pytorch_mnist import LEARNING_RATE, OUTPUT_SIZE, Net
+from training import command_line
 
 STROKES = Path(__file__).resolve().parent.parent / "tests" / "handwriting" / "strokes.json"
 SMALLEST_PAGE = 400  # pixels
@@ -193,7 +194,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", metavar="MODEL", nargs="+", help="saved networks")
     parser.add_argument("--images", type=int, default=1000, help="test images (default: 1000)")
-    parser.add_argument("--only", metavar="NAME", help="one disturbance, by its name in the table")
+    parser.add_argument(
+        "--only", choices=[*DISTURBANCES, *PLAIN_WAYS], metavar="NAME", help="a row of the table"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--train", type=int, metavar="EPOCHS", help="train MODEL, on random shifts")
     settings = parser.parse_args()
@@ -239,4 +242,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

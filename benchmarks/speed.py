@@ -38,7 +38,7 @@ IMPLEMENTATIONS = {
     "pytorch_mnist.py": (["pytorch_mnist.py", *CPU], 1, 1),
     "pytorch_mnist.py --compile": (["pytorch_mnist.py", *CPU, "--compile"], 1, 1),
     "backprop_manual_mnist.py": (["backprop_manual_mnist.py", *CPU], 1, 1),
-    "reproduce.py, of five networks at once": (["benchmarks/five_networks.py"], 1, 5),
+    "reproduce.py, for each of five networks at once": (["benchmarks/five_networks.py"], 1, 5),
     FLOOR: (["benchmarks/matrix_products.py"], 1, 1),
 }
 
@@ -112,7 +112,7 @@ def format_table(summary):
     ]
     for name, row in summary.items():
         cells = (
-            f"`{name}`" if ".py" in name else name,
+            name,
             str(row["threads"]),
             f"{row['epoch_s']:.2f}",
             f"{row['step_us']:.0f}",

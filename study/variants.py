@@ -45,7 +45,7 @@ class Variant(NamedTuple):
     book_init: bool = False
     book_cost: bool = False
     book_data: bool = False
-    normalized: bool = False  # the inputs, as the companion repository's head has them
+    normalized: bool = False  # the inputs, as the companion repository's latest version has them
 
 
 VARIANTS = {

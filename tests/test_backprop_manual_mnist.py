@@ -147,6 +147,11 @@ def test_bad_settings_are_refused(settings):
         backprop_manual_mnist.run_network(pytorch_mnist.Net(), **settings)
 
 
+def test_it_is_not_compiled_in_silence():
+    with pytest.raises(ValueError, match="compile=True trains by autograd"):
+        backprop_manual_mnist.run_network(pytorch_mnist.Net(), compile=True)
+
+
 @pytest.mark.slow
 def test_thirty_epochs_end_in_the_same_bits(run, tmp_path):
     outputs, weights = [], []

@@ -64,7 +64,7 @@ def create_parser(description, *, epochs, lr, threads=1, parents=()):
     parser.add_argument(
         "--normalize",
         action="store_true",
-        help="take the mean off the inputs, and divide them by their deviation (default: no)",
+        help="subtract the mean from the inputs, and divide by their deviation (default: no)",
     )
     return parser
 
