@@ -348,9 +348,9 @@ def draw(figure, files, results):
         if picture is not None:
             given.imshow(reduce(to_grey(picture), PAGE), cmap="gray", vmin=0, vmax=1)
         if image is not None:
-            seen.imshow(image[0], cmap="gray", vmin=0, vmax=1)
+            seen.imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=1)
             seen.set_title("what the network sees")
-            outputs.bar(range(OUTPUT_SIZE), answer.outputs)
+            outputs.bar(range(OUTPUT_SIZE), answer.outputs.numpy())
         outputs.set_xticks(range(OUTPUT_SIZE))
         outputs.set_ylim(0, 1)
 
@@ -369,7 +369,7 @@ def create_parser():
 
 
 def main():
-    settings = create_parser().parse_args()
+    settings = create_parser().parse_intermixed_args()
     torch.set_num_threads(1)  # the fastest for one image
     if settings.model is None:
         raise ValueError(
@@ -378,7 +378,8 @@ def main():
         )
     if settings.out is not None:
         # A PNG only, lest a slip of the hand replace the model or a picture's original.
-        if not settings.out.lower().endswith(".png") or settings.out in settings.pictures:
+        pictures = map(atomic.resolve, settings.pictures)
+        if not settings.out.lower().endswith(".png") or atomic.resolve(settings.out) in pictures:
             raise ValueError(f"--out writes a new PNG, and not to {settings.out}")
         if not settings.pictures:
             raise ValueError("--out needs a PICTURE")

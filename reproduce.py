@@ -51,12 +51,6 @@ def create_parser():
         metavar="NAME",
     )
     command_line.add_epochs_flag(parser, NUM_EPOCHS)
-    add(
-        "--backprop",
-        "as backprop_manual_mnist.py or as pytorch_mnist.py",
-        choices=["manual", "autograd"],
-        default="manual",
-    )
     add_results_flag(parser, "where results are kept")
     add("--device", "auto or a name", type=command_line.usable_device, default="auto")
     command_line.add_data_root_flag(parser)
@@ -83,13 +77,13 @@ def main():
     units = [(name, seed) for name in names for seed in settings.seeds]
     mnist_files.prepare(mnist_files.find_root(settings.data_root))  # or says so at once
     folder = create_folder(settings.results)
-    files = RunResults(folder, settings.epochs, settings.backprop)
+    files = RunResults(folder, settings.epochs)
     rank, size, store = workers.join()
     if rank == 0:
         files.lock()
         print(
             f"{len(units)} runs, of {', '.join(names)} with {len(settings.seeds)} seed(s) each; "
-            f"epochs {settings.epochs}, backprop {settings.backprop}, device {settings.device}, "
+            f"epochs {settings.epochs}, device {settings.device}, "
             f"{size} process(es), torch {torch.__version__}",
             file=sys.stderr,
         )
@@ -97,14 +91,11 @@ def main():
     train = functools.partial(
         variants.train,
         epochs=settings.epochs,
-        backprop=settings.backprop,
         device=settings.device,
         data_root=settings.data_root,
     )
     on_cpu = settings.device.type == "cpu"
     at_once = SEEDS_AT_ONCE_ON_CPU if on_cpu else SEEDS_AT_ONCE_ON_GPU
-    if settings.backprop == "autograd":
-        at_once = 1
     at_once = min(at_once, math.ceil(len(units) / size))  # so that there is work for each
     results = workers.run_share(units, files, train, at_once, rank, size, store)
     if rank == 0:

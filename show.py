@@ -19,7 +19,6 @@ from training import command_line, progress
 
 SIZE = (24, 10)  # inches of a picture
 WINDOW_DPI = 58  # so that a window of that size fits a laptop's screen
-BACKENDS_WITHOUT_WINDOWS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 COLUMNS = 10  # of the pictures that are made of small ones
 MAX_MISTAKES = 100  # a good network makes about 200
 CAPTION_HEIGHT = 9  # in pixels of the images, which have 28
@@ -224,10 +223,11 @@ def main():
         _, rows = progress.read_log(settings.log)
         draw_on = functools.partial(draw_course, rows=rows)
     if settings.out is None:
-        import matplotlib
         from matplotlib import pyplot
 
-        if matplotlib.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
+        from handwriting.window import BACKENDS_WITHOUT_WINDOWS
+
+        if pyplot.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
             raise RuntimeError("there is no display to open a window on; --out FILE writes a PNG")
         draw_on(pyplot.figure(figsize=SIZE, dpi=WINDOW_DPI, layout="constrained"))
         pyplot.show()

@@ -2,7 +2,7 @@
 
 MNIST's test images are enlarged 3 to 15 times and put at random places on pages, which are
 then disturbed in one way each. Beside it stands the accuracy on the same test images as they
-are. The last row is of digits that aren't MNIST's: `tests/handwriting/strokes.json`, which a
+are. The last rows are of digits that aren't MNIST's: `tests/handwriting/strokes.json`, which a
 program wrote, drawn by mouse events in the window. Prints a Markdown table.
 """
 
@@ -97,7 +97,7 @@ PLAIN_WAYS = {"cropped, plainly resized": False, "cropped, inverted, resized": T
 def prepare_all(disturbance, test_set, num_images, seed):
     """Return the images float32 [N, 1, 28, 28] after a disturbance, the first N of the set's.
 
-    A picture that is refused becomes a black image and counts as a mistake: their number
+    A picture that is refused becomes NaN and counts as a mistake: their number
     comes second.
     """
     random = np.random.default_rng(seed)
@@ -151,6 +151,7 @@ def draw_with_mouse(recognizer, strokes, pen_scale):
 
 def train_with_random_shifts(file, epochs, seed):
     """Train the dense network, each image moved, turned and scaled anew in each epoch."""
+    models.check_replaceable(file)
     torch.manual_seed(seed)
     net = Net()
     optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE)
@@ -183,9 +184,10 @@ def move_at_random(images):
 
 
 @torch.no_grad()
-def count(net, images, labels):
-    is_dense = isinstance(net, Net)
-    outputs = net(images.flatten(1) if is_dense else images)
+def count(net, normalize, images, labels):
+    if normalize:
+        images = common.normalized_transformations.transforms[1](images)
+    outputs = net(images.flatten(1) if isinstance(net, Net) else images)
     is_seen = ~images.isnan().flatten(1).any(dim=1)
     return ((outputs.argmax(dim=1) == labels) & is_seen).float().mean().item()
 
@@ -205,7 +207,7 @@ def main():
         train_with_random_shifts(settings.models[0], settings.train, settings.seed)
         return
 
-    nets = [recognize.load_network(file)[0] for file in settings.models]
+    nets = [recognize.load_network(file) for file in settings.models]
     test_set = common.get_dataset(train=False)
     labels = test_set.targets[: settings.images]
     names = [Path(file).stem for file in settings.models]
@@ -213,7 +215,7 @@ def main():
     print("|---|--:|" + "--:|" * len(nets))
 
     def report(name, images, labels, num_refused):
-        values = " | ".join(f"{100 * count(net, images, labels):.1f} %" for net in nets)
+        values = " | ".join(f"{100 * count(*net, images, labels):.1f} %" for net in nets)
         print(f"| {name} | {num_refused} | {values} |", flush=True)
 
     plain = test_set.data[: settings.images, None].float() / 255
@@ -224,12 +226,13 @@ def main():
 
     if settings.only:
         return
+    net, normalize = nets[0]
     drawings = json.loads(STROKES.read_text())
     for size in (0.6, 1.0):
         images, times = [], []
         for drawing in drawings:
             image, its_times = draw_with_mouse(
-                lambda image: recognize.look(nets[0], image), drawing["strokes"], size
+                lambda image: recognize.look(net, image, normalize), drawing["strokes"], size
             )
             images.append(image)
             times += its_times

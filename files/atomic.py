@@ -74,8 +74,9 @@ def _get_temporary_file(file):
 
 
 def _sync_folder(folder):
-    # The new name is durable when its folder is. Windows can't open a folder.
-    with contextlib.suppress(PermissionError):
+    # The new name is durable when its folder is. Windows can't open a folder, and some disks can't
+    # sync one; the file is in its place by now.
+    with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+import torch
 from matplotlib import pyplot
 from matplotlib.widgets import Button
 from PIL import Image, ImageDraw
@@ -10,6 +11,7 @@ from PIL import Image, ImageDraw
 SIDE = 280  # pixels of the drawing
 PEN = 22  # pixels: the width of a stroke, about MNIST's in a drawing that fills two thirds
 PAPER, INK = 255, 0
+BLANK = torch.zeros(1, 28, 28)
 CLEAR_KEYS = ("c", "escape", "delete")
 BACKENDS_WITHOUT_WINDOWS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 
@@ -49,7 +51,7 @@ class Window:
         def show(name, levels):
             return axes[name].imshow(to_rgb(levels), interpolation="nearest", animated=True)
 
-        nothing = look(to_blank_image())
+        nothing = look(BLANK)
         title = "the hidden neurons" if nothing.features is None else "the feature maps"
         axes["hidden"].set_title(title)
         self.paper = show("drawing", np.ones((SIDE, SIDE)))
@@ -111,7 +113,7 @@ class Window:
         """Have the network look at the drawing, and show it all."""
         start = time.perf_counter()
         self.paper.set_data(np.asarray(self.picture.convert("RGB")))
-        image, verdict = to_blank_image(), ""
+        image, verdict = BLANK, ""
         answer = None
         if not self.is_empty:
             try:
@@ -144,12 +146,6 @@ class Window:
     def draw_artists(self):
         for artist in self.artists:
             self.figure.draw_artist(artist)
-
-
-def to_blank_image():
-    import torch
-
-    return torch.zeros(1, 28, 28)
 
 
 def to_rgb(levels):

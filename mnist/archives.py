@@ -47,8 +47,7 @@ def download(archive):
     reasons = []
     for mirror in datasets.MNIST.mirrors:
         try:
-            # Older releases of torchvision report on stdout, which is the article's.
-            with _replace(archive) as new_file, contextlib.redirect_stdout(sys.stderr):
+            with _replace(archive) as new_file:
                 datasets.utils.download_url(
                     mirror + archive.name, new_file.parent, new_file.name, MD5S[archive.name]
                 )

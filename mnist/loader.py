@@ -57,17 +57,22 @@ class MNISTLoader(DataLoader):
         return indices[: len(self) * self.batch_size]  # which drops the last batch if it has to go
 
     def _assemble_batches(self, stored):
-        for tensor in (stored.images, stored.labels):
-            if tensor not in self._copies:  # an accelerator keeps its copy from epoch to epoch
-                self._copies[tensor] = tensor.to(self.device)
-        stored = stored._replace(
-            images=self._copies[stored.images], labels=self._copies[stored.labels]
-        )
+        stored = stored._replace(images=self._move(stored.images), labels=self._move(stored.labels))
         for indices in self._draw_indices().split(self.block_size):
             images, labels = stored.take(indices)
             yield from zip(
                 images.split(self.batch_size), labels.split(self.batch_size), strict=True
             )
+
+    def _move(self, tensor):
+        """Return the tensor, or its copy on an accelerator: the same one until it is changed."""
+        if self.device.type == "cpu":
+            return tensor
+        version, copy = self._copies.get(tensor, (None, None))
+        if version != tensor._version:  # how often it was changed in place
+            copy = tensor.to(self.device)
+            self._copies[tensor] = tensor._version, copy
+        return copy
 
 
 class StoredImages(NamedTuple):
@@ -104,11 +109,11 @@ def find_stored_images(dataset):
         dataset = dataset.dataset
 
     steps = getattr(dataset, "transform", None)
-    steps = list(getattr(steps, "transforms", [steps]))
+    steps = steps.transforms if type(steps) is transforms.Compose else [steps]
     is_stored = (
         isinstance(dataset, datasets.MNIST)
         and type(dataset).__getitem__ is datasets.MNIST.__getitem__
-        and type(steps[0]) is transforms.ToTensor
+        and list(map(type, steps[:1])) == [transforms.ToTensor]
         and set(map(type, steps[1:])) <= {transforms.Normalize}
         and dataset.target_transform is None
         and torch.is_tensor(dataset.data)

@@ -9,7 +9,7 @@ from study.report import find_missed_digits
 from study.variants import PUBLISHED, VARIANTS
 
 # By Okabe and Ito: the colour-blind can tell them apart.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
 ACCURACY = "test images recognised (%)"
 CLOSE_UP = (93.2, 98.4)  # per cent
 

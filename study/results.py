@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 from files import atomic
 from study import variants
 from training import command_line
+from training.checkpoint import list_differences
 
 
 def add_results_flag(parser, help):
@@ -36,16 +37,15 @@ def create_folder(folder):
 
 
 class RunResults:
-    """A folder's results of runs with these numbers of epochs and this kind of backprop.
+    """A folder's results of runs with this number of epochs.
 
     A unit of work is a pair (variant, seed), a result the dict that `variants.train` returns
-    for it. Other settings make other files, so that studies can share a folder.
+    for it. Other numbers of epochs make other files, so that studies can share a folder.
     """
 
-    def __init__(self, folder, epochs, backprop):
+    def __init__(self, folder, epochs):
         self.folder = folder
         self.epochs = epochs
-        self.backprop = backprop
 
     def lock(self):
         """Keep other studies off the folder, until this process ends. Raises OSError."""
@@ -59,10 +59,13 @@ class RunResults:
             ) from None
 
     def _get_file(self, variant, seed):
-        return self.folder / f"{variant}-{self.backprop}-{self.epochs}-epochs-seed-{seed}.json"
+        return self.folder / f"{variant}-manual-{self.epochs}-epochs-seed-{seed}.json"
 
     def read(self, units):
-        """Return the results that are there, and what is wrong with unusable files, by unit."""
+        """Return the results that are there, and what is wrong with unusable files, by unit.
+
+        Raises OSError for results of other settings, which another run would overwrite.
+        """
         results, complaints = {}, {}
         for unit in units:
             try:
@@ -74,12 +77,17 @@ class RunResults:
         return results, complaints
 
     def _read(self, variant, seed):
-        result = json.loads(self._get_file(variant, seed).read_bytes())
+        file = self._get_file(variant, seed)
+        result = json.loads(file.read_bytes())
         found = {"variant": result["variant"], "seed": result["seed"], **result["settings"]}
         wanted = {"variant": variant, "seed": seed}
-        wanted |= variants.get_settings(variant, self.epochs, self.backprop)
-        if found != wanted:
-            raise ValueError(f"it is of {found}, not of {wanted}")
+        wanted |= variants.get_settings(variant, self.epochs)
+        differing = list_differences(wanted, found)
+        if differing:
+            raise OSError(
+                f"{file} is the result of another run ({'; '.join(differing)}); give another "
+                "--results"
+            )
         for key in ("accuracy", "accuracy_after_epoch", "error_per_digit", "seconds"):
             result[key]  # KeyError
         return result

@@ -5,8 +5,6 @@ Both train a 784-100-10 network of sigmoids for 30 epochs, in batches of 10 at l
 and Deep Learning". Each variant is named by what it takes from the book; `book` takes all three.
 """
 
-import contextlib
-import io
 import platform
 import time
 from typing import NamedTuple
@@ -19,13 +17,7 @@ import common
 from mnist.files import DEFAULT_ROOT
 from mnist.images import keep_first
 from mnist.loader import find_stored_images
-from pytorch_mnist import (
-    LEARNING_RATE,
-    OUTPUT_SIZE,
-    Net,
-    create_input_reshaper,
-    create_loss_function,
-)
+from pytorch_mnist import LEARNING_RATE, OUTPUT_SIZE, Net, create_loss_function
 from study import stacked
 from training.run import use_threads
 
@@ -109,27 +101,25 @@ def create_cost(variant):
     return create_loss_function(half_squared_error if variant.book_cost else nn.MSELoss())
 
 
-def get_settings(name, epochs, backprop):
+def get_settings(name, epochs):
     """Return all that decides how a variant's run ends, but its seed: a dict of plain values."""
     return {
         **VARIANTS[name]._asdict(),
         "epochs": epochs,
-        "backprop": backprop,
+        "backprop": "manual",
         "lr": LEARNING_RATE,
         "batch_size": common.BATCH_SIZE,
     }
 
 
-def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root=DEFAULT_ROOT):
+def train(name, seeds, *, epochs, device="cpu", data_root=DEFAULT_ROOT):
     """Train the variant of this name once for each of the seeds; return the results, dicts.
 
-    `backprop` is "manual" (all seeds at once, by `stacked`) or "autograd" (one after
-    the other, as `pytorch_mnist.py` does). "article" with seed k is the training of
-    `pytorch_mnist.py --seed k`. Accuracies are fractions of the test images, errors fractions
-    of a digit's test images, seconds each run's share.
+    All seeds are trained at once, by `stacked`. "article" with seed k is, up to rounding, the
+    training of `pytorch_mnist.py --seed k`. Accuracies are fractions of the test images, errors
+    fractions of a digit's test images, seconds each run's share.
     """
     variant = VARIANTS[name]
-    train_networks = {"manual": _train_by_hand, "autograd": _train_by_autograd}[backprop]
     train_loader = get_train_loader(variant, data_root)
     transform = common.get_transform(variant.normalized)
     test_set = common.get_dataset(data_root, train=False, transform=transform)
@@ -140,14 +130,15 @@ def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root=DEF
     test_inputs, test_labels = test_images.flatten(1).to(device), test_labels.to(device)
     missed = {net: [] for net in nets}  # of each digit, after each epoch
 
-    def count_after_each_epoch(nets):
+    def count_after_each_epoch():
         for epoch in range(1, epochs + 1):
             yield epoch
             for net in nets:
                 missed[net].append(count_missed(net, test_inputs, test_labels))
 
     with use_threads(1):
-        train_networks(variant, nets, random_states, train_loader, epochs, count_after_each_epoch)
+        lr = get_learning_rate(variant)
+        stacked.train_networks(nets, random_states, train_loader, lr, count_after_each_epoch())
     seconds = (time.monotonic() - start) / len(seeds)
 
     num_images = torch.bincount(test_set.targets)  # of each digit
@@ -163,7 +154,7 @@ def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root=DEF
             "accuracy": accuracies[net][-1],
             "error_per_digit": (missed[net][-1].double() / num_images).tolist(),
             "accuracy_after_epoch": accuracies[net],
-            "settings": get_settings(name, epochs, backprop),
+            "settings": get_settings(name, epochs),
             "machine": {
                 "device": str(device),
                 "torch": torch.__version__,
@@ -174,28 +165,6 @@ def train(name, seeds, *, epochs, backprop="manual", device="cpu", data_root=DEF
         }
         for net, seed in zip(nets, seeds, strict=True)
     ]
-
-
-def _train_by_hand(variant, nets, random_states, train_loader, num_epochs, iterate_epochs):
-    stacked.train_networks(
-        nets, random_states, train_loader, get_learning_rate(variant), iterate_epochs(nets)
-    )
-
-
-def _train_by_autograd(variant, nets, random_states, train_loader, num_epochs, iterate_epochs):
-    for net, random_state in zip(nets, random_states, strict=True):
-        torch.set_rng_state(random_state)
-        # The progress lines of many trainings would be of no use.
-        with contextlib.redirect_stdout(io.StringIO()):
-            common.train_network(
-                train_loader,
-                net,
-                num_epochs,
-                torch.optim.SGD(net.parameters(), lr=LEARNING_RATE),
-                create_input_reshaper(),
-                create_cost(variant),
-                epochs=iterate_epochs([net]),
-            )
 
 
 @torch.no_grad()

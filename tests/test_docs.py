@@ -1,6 +1,5 @@
 """The examples of `docs/change-something.md`, run as a reader types them, on few images."""
 
-import re
 import sys
 
 import pytest
@@ -50,4 +49,6 @@ def test_an_example_trains(number, small_mnist, fashion, tmp_path, monkeypatch, 
 def test_each_example_says_what_it_reaches():
     text = (PROJECT / "docs" / "change-something.md").read_text()
     assert len(EXAMPLES) > 10
-    assert "@" not in re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    sections = text.split("\n## ")[1:]
+    silent = [section.split("\n")[0] for section in sections if " %" not in section]
+    assert silent == ["Fashion-MNIST"]  # which can't be downloaded here

@@ -11,9 +11,11 @@ from torchvision import datasets, transforms
 import backprop_manual_mnist
 import common
 import pytorch_mnist
+import pytorch_mnist_convnet
 from files import models
 from mnist import files as mnist_files
 from mnist.images import keep_first
+from training import command_line
 from training.run import use_threads
 
 
@@ -67,6 +69,15 @@ def test_loss_function_expands_the_labels():
 def test_run_network_takes_the_net_and_keyword_settings():
     parameters = inspect.signature(pytorch_mnist.run_network).parameters.values()
     assert [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD] == ["net"]
+
+
+@pytest.mark.parametrize("script", [pytorch_mnist, backprop_manual_mnist, pytorch_mnist_convnet])
+def test_the_network_goes_to_the_device_of_the_flag(script, monkeypatch):
+    """On "meta", which holds no values, it can't be trained: so it isn't."""
+    monkeypatch.setattr(command_line, "_try", lambda device: device)
+    monkeypatch.setattr(script, "run_network", lambda net, **settings: None)
+    monkeypatch.setattr("sys.argv", ["script", "--device", "meta"])
+    assert common.get_device(script.main()).type == "meta"
 
 
 def test_run_network_leaves_the_thread_count_alone(small_mnist):

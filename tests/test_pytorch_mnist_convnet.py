@@ -8,7 +8,6 @@ from torch.nn import functional
 
 import common
 import pytorch_mnist_convnet as convnet
-from mnist import loader as mnist_loader
 from mnist.images import extend_by_shifts, keep_first
 
 
@@ -138,14 +137,6 @@ def test_extended_data_are_the_images_and_their_shifts():
     for shift, (y, x) in enumerate([(1, 1), (1, 2), (1, 0), (2, 1), (0, 1)]):
         window = padded[:, y : y + 28, x : x + 28]
         assert np.array_equal(extended.data[shift::5].numpy(), window)
-
-
-def test_extended_data_take_the_fast_path():
-    loader = common.get_train_loader(extend_data=True)
-    assert len(loader) == 30_000
-    assert isinstance(loader, mnist_loader.MNISTLoader)
-    images, labels = next(iter(loader))
-    assert (images.shape, images.dtype, labels.shape) == ((10, 1, 28, 28), torch.float32, (10,))
 
 
 def test_the_script_runs_a_design(monkeypatch, small_mnist, tmp_path, capsys):

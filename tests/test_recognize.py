@@ -348,6 +348,22 @@ def test_one_bad_picture_leaves_the_others_their_answers(model, tmp_path, monkey
     assert (tmp_path / "seen.png").exists()
 
 
+@pytest.mark.parametrize("flags", [["normalized.pt"], ["plain.pt", "--normalize"]])
+def test_inputs_are_prepared_as_the_file_or_the_flag_says(flags, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(1)
+    net = Net().eval()
+    models.save_model(net, "plain.pt")
+    models.save_model(net, "normalized.pt", normalized=True)
+    draw_page(SEVEN).save("seven.png")
+    monkeypatch.setattr("sys.argv", ["recognize.py", *flags, "seven.png"])
+    recognize.main()
+    image = recognize.to_mnist(draw_page(SEVEN))
+    expected = recognize.look(net, image, normalize=True)
+    assert str(expected) != str(recognize.look(net, image))
+    assert capsys.readouterr().out == f"seven.png: {expected}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -357,6 +373,7 @@ def test_one_bad_picture_leaves_the_others_their_answers(model, tmp_path, monkey
         (["dense.pt"], "there is no display.*--browser"),
         (["dense.pt", "--out", "x.png"], "--out needs a PICTURE"),
         (["dense.pt", "seven.png", "--out", "seven.png"], "writes a new PNG"),
+        (["dense.pt", "./seven.png", "--out", "seven.png"], "writes a new PNG"),
         (["dense.pt", "seven.png", "--out", "dense.pt"], "writes a new PNG"),
         (["other.pt", "seven.png"], "another network than Net"),
         (["dense.pt", "seven.png", "--net", "relu"], "another network than ConvNetTwoConvRelu"),

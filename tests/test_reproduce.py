@@ -81,7 +81,7 @@ def pretend_to_train(calls, variant, seeds):
             "accuracy": 0.9,
             "accuracy_after_epoch": [0.9],
             "error_per_digit": [0.1] * 10,
-            "settings": variants.get_settings(variant, epochs=1, backprop="manual"),
+            "settings": variants.get_settings(variant, epochs=1),
             "seconds": 1.0,
         }
         for seed in seeds
@@ -89,7 +89,7 @@ def pretend_to_train(calls, variant, seeds):
 
 
 def create_files(folder):
-    return RunResults(create_folder(folder), epochs=1, backprop="manual")
+    return RunResults(create_folder(folder), epochs=1)
 
 
 def test_only_what_has_no_result_is_run(tmp_path, capsys):

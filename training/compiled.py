@@ -92,7 +92,7 @@ def create_steps(model, optimizer, reshape_input, calc_loss):
 def compile_steps(take_steps, optimizer, device):
     """Return `take_steps` compiled; the first call says on stderr how long that took."""
     options = {
-        # Dropout draws the random numbers that it draws uncompiled.
+        # Dropout draws on CUDA, too, the random numbers that it draws uncompiled.
         "fallback_random": True,
         # One of its patterns, add(w, mm(a, b), alpha=-lr) to addmm, loses the alpha, and so
         # the learning rate: seen with torch 2.14; pytorch/pytorch issue 167313 is akin.

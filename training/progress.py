@@ -28,8 +28,8 @@ def follow(log=None, quiet=False, training=None, has_checkpoint=False):
     training has taken by then, and the fraction of each test that comes after it; above them
     stands `training`, a dict of its settings, seed and versions, as a comment in JSON. A training
     with a checkpoint goes on in the file that it has begun. With `quiet`, a bar on stderr takes
-    the place of the progress lines. Raises OSError or ValueError if the file can't be written, or
-    isn't this training's log.
+    the place of all lines but the tests' results. Raises OSError or ValueError if the file can't be
+    written, or isn't this training's log.
     """
     if log is None and not quiet:
         yield
@@ -105,6 +105,11 @@ class _Writer(io.TextIOBase):
         if match := PROGRESS.fullmatch(line):
             epoch, num_epochs, step, num_steps = map(int, match.groups()[:4])
             if self.is_first:  # of a resumed training: what it does again is not there twice
+                if any(logged > epoch for logged, _ in self.rows):
+                    raise ValueError(
+                        f"{self.log} goes beyond epoch {epoch}, at which this training goes on; "
+                        "give its own checkpoint, or a new file"
+                    )
                 self.rows = {place: row for place, row in self.rows.items() if place[0] < epoch}
                 if self.rows:
                     self.start -= self.rows[max(self.rows)]["seconds"] or 0

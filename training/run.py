@@ -93,16 +93,16 @@ def start_run(
 
 
 def _iterate_epochs(num_epochs, checkpoint, test):
-    """Yield the epochs that are left; after each, write the checkpoint, and test."""
+    """Yield the epochs that are left; after each, test, and write the checkpoint."""
     first_epoch = 1 + checkpoint.resume(num_epochs) if checkpoint else 1
     for epoch in range(first_epoch, num_epochs + 1):
         yield epoch
-        if checkpoint:
-            checkpoint.write(epoch)
         if test:
             # Even a loader that doesn't shuffle draws from the random generator.
             with torch.random.fork_rng(devices=[]):
                 test()
+        if checkpoint:
+            checkpoint.write(epoch)
 
 
 @contextlib.contextmanager

@@ -60,6 +60,20 @@ def test_the_content_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatc
     ]
 
 
+def test_a_disk_that_can_t_sync_its_folders_will_do(tmp_path, monkeypatch):
+    """As some network disks: the content is in its place by then."""
+    fsync = os.fsync
+
+    def refuse_folders(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    atomic.write_text(tmp_path / "file", "content")
+    assert (tmp_path / "file").read_text() == "content"
+
+
 def test_two_writers_at_once_leave_only_complete_files(tmp_path):
     """Each writes in pieces; whoever reads meanwhile sees the whole of one content."""
     file = tmp_path / "file"

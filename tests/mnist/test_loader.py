@@ -10,7 +10,7 @@ from torchvision import datasets, transforms
 
 import common
 from mnist import files as mnist_files
-from mnist.images import keep_first
+from mnist.images import extend_by_shifts, keep_first
 
 DATA_ROOT = mnist_files.find_root()
 
@@ -187,6 +187,7 @@ DATA_SETS = {
     )[1],
     "subset of a subset": lambda dataset: Subset(Subset(dataset, range(20, 60)), [1, 39]),
     "normalised": normalize,
+    "extended": extend_by_shifts,
     "normalised subset": lambda dataset: Subset(normalize(dataset), torch.arange(15)),
 }
 
@@ -219,6 +220,24 @@ def test_a_random_augmentation_stays_image_by_image():
     assert_same_batches(batches, DataLoader(dataset, 5))
 
 
+class NoisyCompose(transforms.Compose):
+    def __call__(self, image):
+        return super().__call__(image) + 0.5
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        NoisyCompose([transforms.ToTensor()]),
+        transforms.RandomApply([transforms.ToTensor()], p=1),
+        transforms.Compose([transforms.PILToTensor()]),
+    ],
+)
+def test_other_transforms_are_applied(transform):
+    dataset = keep_first(common.get_dataset(transform=transform), 10)
+    assert_same_batches(common.get_loader(dataset, 5, shuffle=False), DataLoader(dataset, 5))
+
+
 def test_images_go_to_the_device_once(monkeypatch):
     """On "meta", nothing is computed, but each tensor says where it would be."""
     dataset = keep_first(common.get_dataset(), 25)
@@ -226,10 +245,23 @@ def test_images_go_to_the_device_once(monkeypatch):
     for images, labels in [*loader, *loader]:
         assert images.is_meta
         assert labels.is_meta
-    copies = [loader._copies[dataset.data], loader._copies[dataset.targets]]
+    moved, to = [], torch.Tensor.to
+
+    def record(tensor, *arguments):
+        moved.append(tensor)
+        return to(tensor, *arguments)
+
+    def is_moved(stored):
+        return any(tensor is stored for tensor in moved)
+
+    monkeypatch.setattr(torch.Tensor, "to", record)
     list(loader)
-    assert loader._copies[dataset.data] is copies[0]
-    assert loader._copies[dataset.targets] is copies[1]
+    assert moved
+    assert not is_moved(dataset.data)
+    dataset.targets[3] = 9  # in place, between two epochs
+    list(loader)
+    assert not is_moved(dataset.data)
+    assert is_moved(dataset.targets)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

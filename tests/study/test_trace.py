@@ -56,11 +56,11 @@ def test_a_network_whose_outputs_are_known(images):
 def test_it_is_the_study_s_training_that_is_traced(monkeypatch):
     """From the untrained network on, as measured on its training images."""
     monkeypatch.setattr(variants, "BOOK_TRAINING_SIZE", 2_000)
-    table = trace.trace("data", 2, epochs=2)
+    table = trace.trace("cost+data", 2, epochs=2)
     assert table["epoch"].tolist() == [0] * 10 + [1] * 10 + [2] * 10
-    assert (table["variant"].unique(), table["seed"].unique()) == (["data"], [2])
+    assert (table["variant"].unique(), table["seed"].unique()) == (["cost+data"], [2])
 
-    variant = VARIANTS["data"]
+    variant = VARIANTS["cost+data"]
     stored = find_stored_images(variants.get_train_loader(variant).dataset)
     images, labels = stored.take(torch.arange(2_000))
     trained = []
@@ -68,7 +68,7 @@ def test_it_is_the_study_s_training_that_is_traced(monkeypatch):
     monkeypatch.setattr(
         variants, "count_missed", lambda net, *test: trained.append(net) or count_missed(net, *test)
     )
-    variants.train("data", [2], epochs=2)
+    variants.train("cost+data", [2], epochs=2)
     torch.manual_seed(2)
     for epoch, net in ((0, Net()), (2, trained[-1])):
         for row in trace.measure(net, images.flatten(1), labels, variant):

@@ -5,6 +5,7 @@ import random
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -120,6 +121,22 @@ def test_a_checkpoint_keeps_the_seed_that_the_training_began_with(tmp_path):
     assert checkpoint.read_seed(tmp_path / "file") == command_line.MAX_SEED
     train(tmp_path / "file", 2, seed=7)
     assert checkpoint.read_seed(tmp_path / "file") == command_line.MAX_SEED
+
+
+def test_an_accelerator_s_random_state_is_restored(tmp_path, capsys):
+    """With a pretended accelerator's generator, as there may be none."""
+    restored = []
+    accelerator = SimpleNamespace(
+        get_rng_state=lambda device: torch.arange(9, dtype=torch.uint8),
+        set_rng_state=lambda state, device: restored.append((state.tolist(), device)),
+    )
+    device = torch.device("cuda", 1)
+    for use in (lambda saved: saved.write(1), lambda saved: saved.resume(9)):
+        saved = create_checkpoint(tmp_path / "file")
+        saved.device, saved._device_module, saved._device_index = device, accelerator, [device]
+        use(saved)
+    assert restored == [(list(range(9)), device)]
+    assert "could not be restored" not in capsys.readouterr().err
 
 
 def test_an_interrupted_epoch_is_not_in_the_checkpoint(tmp_path):

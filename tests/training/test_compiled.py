@@ -109,7 +109,6 @@ def test_the_traced_steps_agree_with_the_eager_ones(
 @needs_compiler
 def test_the_compiled_steps_agree_with_the_eager_ones(loader, capsys):
     assert_agreement(create_dense_network, create_sgd, loader, capsys)
-    assert "compiled 2 steps in " not in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -126,6 +126,34 @@ def test_the_log_is_on_disk_after_each_epoch(small_mnist, tmp_path, monkeypatch)
     assert seen == [(1, 300)] * 3
 
 
+def test_a_test_that_was_interrupted_is_done_again(small_mnist, tmp_path, monkeypatch):
+    train(3, log=tmp_path / "whole.csv")
+    files = {"log": tmp_path / "log.csv", "checkpoint": tmp_path / "checkpoint"}
+    test_network, calls = common.test_network, []
+
+    def interrupt(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return test_network(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(common, "test_network", interrupt)
+        train(3, **files)
+    train(3, **files)
+    assert read_without_seconds(files["log"]) == read_without_seconds(tmp_path / "whole.csv")
+
+
+def test_a_log_is_left_that_goes_beyond_its_checkpoint(small_mnist, tmp_path):
+    files = {"log": tmp_path / "log.csv", "checkpoint": tmp_path / "checkpoint"}
+    train(2, **files)
+    content = files["log"].read_text()
+    files["checkpoint"].unlink()
+    with pytest.raises(ValueError, match="goes beyond epoch 1, at which this training goes on"):
+        train(2, **files)
+    assert files["log"].read_text() == content
+
+
 def test_the_same_command_goes_on_after_an_interruption_in_the_first_epoch(
     small_mnist, tmp_path, monkeypatch
 ):
