@@ -106,7 +106,7 @@ def get_settings(name, epochs):
     return {
         **VARIANTS[name]._asdict(),
         "epochs": epochs,
-        "backprop": "manual",
+        "backprop": "manual",  # as the results of older versions have it
         "lr": LEARNING_RATE,
         "batch_size": common.BATCH_SIZE,
     }
