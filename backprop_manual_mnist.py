@@ -14,10 +14,9 @@ dC/dz_l, one row for each image, the four equations of back-propagation are
     (BP3)  dC/db_l = the sum of delta_l's rows
     (BP4)  dC/dW_l = delta_l^T a_(l-1)
 
-where W_l1 is [100, 784], W_l2 is [10, 100], * is element by element, and sigmoid'(z) =
-(1 - a) * a. The weights come out equal to
-autograd's to the last bit: this is what `loss.backward()` and `optimizer.step()` compute, factor
-by factor in the same order.
+where W_l1 is [100, 784], W_l2 is [10, 100], * is element by element, and sigmoid'(z) is
+(1 - a) * a. The weights come out equal to autograd's to the last bit: this is what
+`loss.backward()` and `optimizer.step()` compute, factor by factor in the same order.
 """
 
 import torch

@@ -88,15 +88,14 @@ def get_test_loader(
 def train_network(
     data_loader, model, num_epochs, optimizer, reshape_input, calc_loss, *, epochs=None
 ):
-    """Fit the model by mini-batch gradient descent.
-
-    It prints the loss at every 100th step and at an epoch's last one.
+    """Fit the model by mini-batch gradient descent, printing the loss as it goes.
 
     `reshape_input(images)` gives the model's input, `calc_loss(outputs, expected_outputs)`
-    the scalar loss. Batches go to the device that the model is on. `epochs`, an iterable of
-    epoch numbers, replaces the plain 1 to `num_epochs`: what has to happen between epochs (a
-    learning-rate schedule, a test, early stopping) goes into a generator of them. Raises
-    RuntimeError if a printed loss is not finite.
+    the scalar loss, which is printed at every 100th step and at an epoch's last one. Batches go
+    to the device that the model is on. `epochs`, an iterable of epoch numbers, replaces the
+    plain 1 to `num_epochs`: what has to happen between epochs (a learning-rate schedule, a test,
+    early stopping) goes into a generator of them. Raises RuntimeError if a printed loss is not
+    finite.
     """
     device = get_device(model)
     num_steps = len(data_loader)

@@ -97,7 +97,7 @@ PLAIN_WAYS = {"cropped, plainly resized": False, "cropped, inverted, resized": T
 def prepare_all(disturbance, test_set, num_images, seed):
     """Return the images float32 [N, 1, 28, 28] after a disturbance, the first N of the set's.
 
-    A picture that is refused becomes NaN and counts as a mistake: their number
+    A picture that is refused becomes an image of NaN, which counts as a mistake: their number
     comes second.
     """
     random = np.random.default_rng(seed)
