@@ -290,7 +290,7 @@ def look(net, image, normalize=False):
     layers = [net.output_layer] if is_dense else [net.output_layer, net.pool]
     hooks = [layer.register_forward_pre_hook(keep) for layer in layers]
     try:
-        outputs = net(prepare(image, is_dense, normalize))[0]
+        outputs = net(prepare(image[None], is_dense, normalize))[0]
     finally:
         for hook in hooks:
             hook.remove()
@@ -301,11 +301,11 @@ def look(net, image, normalize=False):
     )
 
 
-def prepare(image, is_dense, normalize):
-    """Return an image [1, 28, 28] as a batch of one, prepared as the training images were."""
+def prepare(images, is_dense, normalize):
+    """Return images [N, 1, 28, 28] as a network's input, prepared as its training images were."""
     if normalize:
-        image = common.normalized_transformations.transforms[1](image)
-    return image.reshape(1, INPUT_SIZE) if is_dense else image.unsqueeze(0)
+        images = common.normalized_transformations.transforms[1](images)
+    return images.reshape(len(images), INPUT_SIZE) if is_dense else images
 
 
 def open_picture(file):

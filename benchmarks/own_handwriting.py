@@ -185,9 +185,7 @@ def move_at_random(images):
 
 @torch.no_grad()
 def count(net, normalize, images, labels):
-    if normalize:
-        images = common.normalized_transformations.transforms[1](images)
-    outputs = net(images.flatten(1) if isinstance(net, Net) else images)
+    outputs = net(recognize.prepare(images, isinstance(net, Net), normalize))
     is_seen = ~images.isnan().flatten(1).any(dim=1)
     return ((outputs.argmax(dim=1) == labels) & is_seen).float().mean().item()
 
