@@ -47,5 +47,5 @@ def test_the_committed_tables_are_those_of_the_committed_runs():
     markdown = tables.format_all(report.summarise(runs), effects, report.place_published(runs))
     assert (PROJECT / "results" / "summary.md").read_text() == markdown
     page = (PROJECT / "docs" / "reproduction.md").read_text()
-    for table in markdown.split("\n\n"):
-        assert table.strip() in page
+    summary, _, published = markdown.split("\n\n")
+    assert summary in page and published in page
