@@ -17,7 +17,7 @@ import common
 from mnist.files import DEFAULT_ROOT
 from mnist.images import keep_first
 from mnist.loader import find_stored_images
-from pytorch_mnist import LEARNING_RATE, OUTPUT_SIZE, Net, create_loss_function
+from pytorch_mnist import LEARNING_RATE, OUTPUT_SIZE, Net
 from study import stacked
 from training.run import use_threads
 
@@ -66,18 +66,11 @@ def create_network(variant):
     return net
 
 
-def half_squared_error(outputs, expected_outputs):
-    """The book's cost, 1/2 ||y - a||^2 averaged over the batch: [N, 10] twice to a scalar.
-
-    With S the sum of (a - y)^2 over all N rows and 10 columns, this is S / (2 N), while the
-    article's cost, the mean over rows and columns, is S / (10 N). So the book's cost is 5 times
-    the article's, and so are its gradients and, at the same learning rate, its steps: 3.0 here
-    does what 15.0 does there.
-    """
-    return 0.5 * (outputs - expected_outputs).square().sum(dim=1).mean()
-
-
-BOOK_COST_FACTOR = OUTPUT_SIZE / 2  # the book's cost over the article's
+# The book's cost is 1/2 ||y - a||^2, averaged over the batch. With S the sum of (a - y)^2 over
+# its N rows and 10 columns, this is S / (2 N), while the article's, the mean over both, is
+# S / (10 N). So the book's cost is 5 times the article's, and so are its gradients and, at the
+# same learning rate, its steps: 3.0 in the book does what 15.0 does in the article.
+BOOK_COST_FACTOR = OUTPUT_SIZE / 2
 
 BOOK_TRAINING_SIZE = 50_000  # the book keeps the last 10,000 images for validation
 
@@ -94,11 +87,6 @@ def get_train_loader(variant, data_root=DEFAULT_ROOT):
 def get_learning_rate(variant):
     """Return the rate at which steps down the article's cost are those down the variant's."""
     return LEARNING_RATE * (BOOK_COST_FACTOR if variant.book_cost else 1)
-
-
-def create_cost(variant):
-    """Return the variant's cost of outputs [N, 10] and labels [N], a scalar."""
-    return create_loss_function(half_squared_error if variant.book_cost else nn.MSELoss())
 
 
 def get_settings(name, epochs):

@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 import torch
+from training_checks import compute_cost, record_networks
 
 from mnist.loader import find_stored_images
 from pytorch_mnist import Net
@@ -25,7 +26,7 @@ def test_the_gradient_is_autograd_s(images, name):
     net = variants.create_network(VARIANTS[name])
     rows = trace.measure(net, *images, VARIANTS[name])
     inputs, labels = images
-    variants.create_cost(VARIANTS[name])(net(inputs), labels).backward()
+    compute_cost(VARIANTS[name], net(inputs), labels).backward()
     weights, biases = net.output_layer.weight.grad, net.output_layer.bias.grad
     expected = (weights.square().sum(dim=1) + biases.square()).sqrt().tolist()
     assert [row["digit"] for row in rows] == list(range(10))
@@ -63,11 +64,7 @@ def test_it_is_the_study_s_training_that_is_traced(monkeypatch):
     variant = VARIANTS["cost+data"]
     stored = find_stored_images(variants.get_train_loader(variant).dataset)
     images, labels = stored.take(torch.arange(2_000))
-    trained = []
-    count_missed = variants.count_missed
-    monkeypatch.setattr(
-        variants, "count_missed", lambda net, *test: trained.append(net) or count_missed(net, *test)
-    )
+    trained = record_networks(monkeypatch)
     variants.train("cost+data", [2], epochs=2)
     torch.manual_seed(2)
     for epoch, net in ((0, Net()), (2, trained[-1])):

@@ -1,9 +1,12 @@
 """What the variants differ in; the book's against its own equations in numpy."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from training_checks import compute_cost, record_networks
 
 import common
 import pytorch_mnist
@@ -16,12 +19,10 @@ def describe(variant):
     """Return what an experiment depends on: initialisation, cost, training images, inputs."""
     torch.manual_seed(1)
     weights = torch.cat([p.flatten() for p in variants.create_network(variant).parameters()])
-    outputs = torch.tensor([[0.2] * 10, [0.9] * 10])
-    cost = variants.create_cost(variant)(outputs, torch.tensor([3, 7])).item()
     dataset = variants.get_train_loader(variant).dataset
     return {
         "init": (weights.mean().item(), weights.std().item()),
-        "cost": (cost, variants.get_learning_rate(variant)),
+        "cost": variants.get_learning_rate(variant),
         "data": (len(dataset), dataset.data.sum().item()),
         "inputs": dataset[0][0].sum().item(),
     }
@@ -62,14 +63,11 @@ def test_a_variant_is_tested_on_inputs_as_it_is_trained_on(
     torch.testing.assert_close(seen, [(plain - shift) / scale])
 
 
-def test_the_article_variant_has_the_article_s_network_and_cost():
+def test_the_article_variant_has_the_article_s_network_and_data():
     torch.manual_seed(5)
     net = variants.create_network(VARIANTS["article"])
     torch.manual_seed(5)
     assert all(map(torch.equal, net.parameters(), pytorch_mnist.Net().parameters()))
-    outputs, labels = torch.rand(10, 10), torch.arange(10)
-    expected = nn.functional.mse_loss(outputs, torch.eye(10))
-    assert variants.create_cost(VARIANTS["article"])(outputs, labels) == expected
     assert len(variants.get_train_loader(VARIANTS["article"]).dataset) == 60_000
 
 
@@ -141,7 +139,7 @@ def book():
 def test_the_book_s_gradients_by_autograd_are_the_book_s(book):
     net, batches = book
     images, labels = batches[0]
-    variants.create_cost(VARIANTS["book"])(net(images.flatten(1)), labels).backward()
+    compute_cost(VARIANTS["book"], net(images.flatten(1)), labels).backward()
     nabla_w, nabla_b = average_gradients(*get_weights_and_biases(net), images, labels)
     for layer, w, b in zip(net.children(), nabla_w, nabla_b, strict=True):
         np.testing.assert_allclose(layer.weight.grad, w, rtol=1e-10, atol=1e-14)
@@ -177,10 +175,7 @@ def test_the_article_variant_is_the_article_s_script(small_mnist):
 def test_a_variant_is_trained_as_it_is_defined(name, small_mnist, monkeypatch):
     """Beside another seed, and by autograd: the same weights, up to rounding."""
     monkeypatch.setattr(variants, "BOOK_TRAINING_SIZE", 500)
-    trained, count_missed = [], variants.count_missed
-    monkeypatch.setattr(
-        variants, "count_missed", lambda net, *test: trained.append(net) or count_missed(net, *test)
-    )
+    trained = record_networks(monkeypatch)
     variants.train(name, [1, 2], epochs=2)
 
     variant = VARIANTS[name]
@@ -193,16 +188,13 @@ def test_a_variant_is_trained_as_it_is_defined(name, small_mnist, monkeypatch):
     if variant.book_data:
         keep_first(dataset, 500)
 
-    def cost(outputs, y):
-        return (outputs - y).square().sum() / (2 if variant.book_cost else 10) / len(y)
-
     common.train_network(
         common.get_loader(dataset),
         expected,
         2,
         torch.optim.SGD(expected.parameters(), lr=3.0),
         pytorch_mnist.create_input_reshaper(),
-        pytorch_mnist.create_loss_function(cost),
+        functools.partial(compute_cost, variant),
     )
     for parameter, wanted in zip(trained[-1].parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(parameter, wanted, rtol=0, atol=1e-4)
