@@ -111,7 +111,7 @@ def report(results, folder):
     effects = report.estimate_effects(runs)
     markdown = tables.format_all(report.summarise(runs), effects, report.place_published(runs))
     tables.write(runs, markdown, folder)
-    plots.write(results, runs, effects, folder)
+    plots.write(runs, effects, folder)
     print(f"tables and pictures are in {folder}", file=sys.stderr)
     print(markdown, end="")
 

@@ -147,7 +147,8 @@ def draw(courses):
         axes.grid(alpha=0.3)
     panels[0].set_ylabel(plots.ACCURACY)
     figure.suptitle(
-        "Each line is a run; marks at the end: the repository's figures, and the book's (black)",
+        f"Each line is a run, from {CLOSE_UP[0]} % on; marks at the end: the repository's figures, "
+        "and the book's (black)",
         fontsize=10,
     )
     handles = [Line2D([], [], color=COLOURS[inputs]) for inputs in INPUTS]

@@ -54,13 +54,16 @@ def create_contrasts():
         for size in (1, 2, 3)
         for factors in itertools.combinations(FACTORS, size)
     }
-    for factor, other in (("cost", "init"), ("data", "init"), ("init", "cost")):
+    for factor in ("cost", "data"):
         for whose, is_book in {"article": False, "book": True}.items():
-            contrast = create_contrast([factor], **{other: is_book})
-            contrasts[f"{factor}, with the {whose}'s {other}"] = contrast
-    contrasts["all three: book - article"] = {"book": 1, "article": -1}
-    contrasts["normalized - article"] = {"normalized": 1, "article": -1}
-    return contrasts
+            contrast = create_contrast([factor], init=is_book)
+            contrasts[f"{factor}, with the {whose}'s init"] = contrast
+    return contrasts | {
+        "cost and data: cost+data - article": {"cost+data": 1, "article": -1},
+        "init: book - cost+data": {"book": 1, "cost+data": -1},
+        "all three: book - article": {"book": 1, "article": -1},
+        "normalized - article": {"normalized": 1, "article": -1},
+    }
 
 
 def estimate(contrast, values):

@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from files import atomic
-from study.report import find_missed_digits
+from study.effects import MIN_RUNS
+from study.report import find_missed_digits, get_accuracy_after_epoch
 from study.variants import PUBLISHED, VARIANTS
 
 # By Okabe and Ito: the colour-blind can tell them apart.
@@ -14,10 +15,10 @@ ACCURACY = "test images recognised (%)"
 CLOSE_UP = (93.2, 98.4)  # per cent
 
 
-def write(results, runs, effects, folder):
-    """Write the pictures of `results`, and of `report`'s tables made from them, as PNGs."""
+def write(runs, effects, folder):
+    """Write the pictures of `report`'s tables as PNGs."""
     save(draw_runs(runs), folder / "runs.png")
-    save(draw_epochs(results), folder / "epochs.png")
+    save(draw_epochs(runs), folder / "epochs.png")
     save(draw_digits(runs), folder / "digits.png")
     if len(effects):
         save(draw_effects(effects), folder / "effects.png")
@@ -78,13 +79,13 @@ def draw_runs(runs):
     return figure
 
 
-def draw_epochs(results):
+def draw_epochs(runs):
     """Draw how each run's accuracy grows from epoch to epoch, a panel for each variant.
 
     The first row has the variants with the article's initialisation and shows 92 to 98.5 %, the
     second those with the book's, and shows all.
     """
-    names = list(dict.fromkeys(result["variant"] for result in results))
+    names = list(runs["variant"].unique())
     rows = [
         [name for name in names if VARIANTS[name].book_init == book_init]
         for book_init in (False, True)
@@ -96,28 +97,30 @@ def draw_epochs(results):
         for axes in its_panels[len(row) :]:
             axes.remove()
         for name, axes in zip(row, its_panels, strict=False):
-            for result in results:
-                if result["variant"] == name:
-                    accuracies = 100 * np.array(result["accuracy_after_epoch"])
-                    axes.plot(
-                        range(1, len(accuracies) + 1),
-                        accuracies,
-                        color=get_colour(name),
-                        lw=0.7,
-                        alpha=0.6,
-                        marker="." if len(accuracies) == 1 else None,  # a line needs two
-                    )
-            for _, of, figure_ in PUBLISHED:
+            accuracies = 100 * get_accuracy_after_epoch(runs[runs["variant"] == name])
+            num_epochs = accuracies.shape[1]
+            axes.plot(
+                range(1, num_epochs + 1),
+                accuracies.T,
+                color=get_colour(name),
+                lw=0.7,
+                alpha=0.6,
+                marker="." if num_epochs == 1 else None,  # a line needs two
+            )
+            for _, of, published in PUBLISHED:
                 if of == name:
-                    last = len(accuracies)
-                    axes.plot(last + 0.5, figure_, "k_", ms=9, mew=1.2, zorder=3)
+                    axes.plot(num_epochs + 0.5, published, "k_", ms=9, mew=1.2, zorder=3)
             axes.set_ylim(*((30, 100) if VARIANTS[name].book_init else (92, 98.5)))
             axes.set_title(name)
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.grid(alpha=0.3)
         its_panels[0].set_ylabel(ACCURACY)
-    figure.suptitle("Each line is a run; black: published figures", fontsize=10)
+    figure.suptitle(
+        "Each line is a run, blue with the article's initialisation, orange with the book's (mind "
+        "the scales); black: published figures",
+        fontsize=10,
+    )
     return figure
 
 
@@ -138,7 +141,7 @@ def draw_digits(runs):
         range(len(counts)), [f"{variant} ({numbers[variant]})" for variant in counts.index]
     )
     axes.set_xlabel("digit")
-    axes.set_title("Number of runs that miss a digit")
+    axes.set_title("How many runs miss each digit (a run can miss several)")
     return figure
 
 
@@ -163,14 +166,18 @@ def draw_effects(effects):
         axes.grid(alpha=0.3)
     panels[0].set_yticks(rows, effects["effect"])
     panels[0].invert_yaxis()
-    figure.suptitle("Empty: no interval, as too few runs are left, or none differs", fontsize=10)
+    figure.suptitle(
+        "No line: the interval is shorter than the dot\n"
+        f"Empty dot: no interval, as fewer than {MIN_RUNS} runs of a variant left, or all agree",
+        fontsize=10,
+    )
     return figure
 
 
 def draw_trace(tables):
     """Draw the tables of `study.trace`: a column for each run, a row for each quantity.
 
-    The run's last learnt digit is in colour, the other nine in grey.
+    The digit that the run recognises least is in colour, the other nine in grey.
     """
     quantities = {
         "recognised": "images of the digit\nrecognised",
@@ -181,28 +188,30 @@ def draw_trace(tables):
     figure = create_figure(height=8)
     panels = figure.subplots(len(quantities), len(tables), sharex=True, sharey="row", squeeze=False)
     for column, table in zip(panels.T, tables, strict=True):
-        last_learnt = find_last_learnt(table)
+        worst = find_least_recognised(table)
         variant, seed = table["variant"].iloc[0], table["seed"].iloc[0]
         for axes, quantity in zip(column, quantities, strict=True):
             for digit, its_rows in table.groupby("digit"):
-                is_last = digit == last_learnt
-                style = {"color": get_colour(variant), "lw": 2, "zorder": 3} if is_last else {}
-                style = style or {"color": GREY, "lw": 0.7, "alpha": 0.6}
+                if digit == worst:
+                    style = {"color": get_colour(variant), "lw": 2, "zorder": 3}
+                else:
+                    style = {"color": GREY, "lw": 0.7, "alpha": 0.6}
                 axes.plot(its_rows["epoch"], its_rows[quantity], **style)
             axes.set_yscale("linear" if quantity == "recognised" else "log")
             axes.grid(alpha=0.3)
-        column[0].set_title(f"{variant}, seed {seed}: digit {last_learnt}")
+        column[0].set_title(f"{variant}, seed {seed}: digit {worst}")
         column[-1].set_xlabel("epoch (0: untrained)")
     for axes, label in zip(panels[:, 0], quantities.values(), strict=True):
         axes.set_ylabel(label)
     figure.suptitle(
-        "Each line is an output neuron; in colour that of the digit learnt last, if at all",
+        "Each line is an output neuron; in colour that of the digit which is recognised least, "
+        "averaged over the epochs",
         fontsize=10,
     )
     return figure
 
 
-def find_last_learnt(table):
+def find_least_recognised(table):
     """Return the digit that is recognised least in a run's table, averaged over its epochs."""
     return table.groupby("digit")["recognised"].mean().idxmin()
 

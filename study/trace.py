@@ -120,7 +120,7 @@ def main():
     atomic.write_text(folder / "trace.csv", table.to_csv(index=False, float_format="%.4g"))
     plots.save(plots.draw_trace(tables), folder / "trace.png")
     for its_table in tables:
-        digit = its_table["digit"] == plots.find_last_learnt(its_table)
+        digit = its_table["digit"] == plots.find_least_recognised(its_table)
         print(its_table[digit].to_string(index=False, float_format="%.2g"))
 
 

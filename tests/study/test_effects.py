@@ -48,8 +48,8 @@ def test_effects_with_one_initialisation_are_differences_of_means():
     assert calc("data, with the article's init", means) == pytest.approx((-0.1 + 0.2) / 2)
     assert calc("cost, with the book's init", means) == pytest.approx((6 + 9) / 2)
     assert calc("data, with the book's init", means) == pytest.approx((-4 - 1) / 2)
-    assert calc("init, with the article's cost", means) == pytest.approx((-13 - 16.9) / 2)
-    assert calc("init, with the book's cost", means) == pytest.approx((-7.2 - 8.4) / 2)
+    assert calc("cost and data: cost+data - article", means) == pytest.approx(0.4)
+    assert calc("init: book - cost+data", means) == pytest.approx(-8.4)
     assert calc("all three: book - article", means) == -8
     assert calc("normalized - article", {"normalized": 98, "article": 97}) == 1
 

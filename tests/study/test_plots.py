@@ -44,8 +44,8 @@ def test_the_close_up_says_how_many_runs_it_leaves_out(runs):
     assert note.get_position()[1] == 1
 
 
-def test_each_run_is_a_line_over_the_epochs():
-    article, book = plots.draw_epochs(RESULTS).axes
+def test_each_run_is_a_line_over_the_epochs(runs):
+    article, book = plots.draw_epochs(runs).axes
     assert [article.get_title(), book.get_title()] == ["article", "book"]
     runs_of_article = [line for line in article.lines if len(line.get_xdata()) == 3]
     assert len(runs_of_article) == 2
@@ -79,16 +79,16 @@ def test_each_effect_is_a_point_in_its_interval():
         assert has_none.tolist() == [1, 1, 1, 1] != has_interval.tolist()  # empty: white
 
 
-def test_the_trace_is_drawn_by_run_and_quantity_with_the_last_learnt_digit_in_colour():
+def test_the_trace_is_drawn_by_run_and_quantity_with_the_worst_digit_in_colour():
     quantities = {"recognised": 0.5, "output": 0.1, "derivative": 0.2, "gradient": 1e-3}
     tables = []
-    for variant, last_learnt in (("article", 3), ("init", 8)):
+    for variant, worst in (("article", 3), ("init", 8)):
         table = pd.DataFrame(
             {"variant": variant, "seed": 1, "digit": digit, "epoch": epoch, **quantities}
             for epoch in (0, 1, 2)
             for digit in range(10)
         )
-        table.loc[table["digit"] == last_learnt, "recognised"] = 0.4
+        table.loc[table["digit"] == worst, "recognised"] = 0.4
         tables.append(table)
     panels = plots.draw_trace(tables).axes
     titles = ["article, seed 1: digit 3", "init, seed 1: digit 8"]
@@ -101,7 +101,7 @@ def test_the_trace_is_drawn_by_run_and_quantity_with_the_last_learnt_digit_in_co
 
 
 def test_the_pictures_are_pngs(runs, tmp_path):
-    plots.write(RESULTS, runs, report.estimate_effects(runs), tmp_path)
+    plots.write(runs, report.estimate_effects(runs), tmp_path)
     files = list(tmp_path.iterdir())
     assert {file.name for file in files} == {"runs.png", "epochs.png", "digits.png", "effects.png"}
     for file in files:
