@@ -168,7 +168,7 @@ def draw_effects(effects):
     panels[0].invert_yaxis()
     figure.suptitle(
         "No line: the interval is shorter than the dot\n"
-        f"Empty dot: no interval, as fewer than {MIN_RUNS} runs of a variant left, or all agree",
+        f"Empty dot: no interval, as under {MIN_RUNS} runs of a variant are left, or all agree",
         fontsize=10,
     )
     return figure

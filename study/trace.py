@@ -69,8 +69,7 @@ def measure(net, inputs, labels, variant):
     a_l2 = torch.sigmoid(net.output_layer(a_l1))
     y = common.expand_expected_output(labels, OUTPUT_SIZE)
     delta_l2 = 2 / y.numel() * (a_l2 - y) * (1 - a_l2) * a_l2  # BP1
-    if variant.book_cost:
-        delta_l2 *= variants.BOOK_COST_FACTOR
+    delta_l2 *= variants.get_cost_factor(variant)
     gradients = torch.cat([delta_l2.T @ a_l1, delta_l2.sum(dim=0).unsqueeze(1)], dim=1)  # BP4, BP3
     hidden_saturated = ((a_l1 < SATURATED) | (a_l1 > 1 - SATURATED)).float().mean().item()
 

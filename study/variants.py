@@ -66,12 +66,6 @@ def create_network(variant):
     return net
 
 
-# The book's cost is 1/2 ||y - a||^2, averaged over the batch. With S the sum of (a - y)^2 over
-# its N rows and 10 columns, this is S / (2 N), while the article's, the mean over both, is
-# S / (10 N). So the book's cost is 5 times the article's, and so are its gradients and, at the
-# same learning rate, its steps: 3.0 in the book does what 15.0 does in the article.
-BOOK_COST_FACTOR = OUTPUT_SIZE / 2
-
 BOOK_TRAINING_SIZE = 50_000  # the book keeps the last 10,000 images for validation
 
 
@@ -84,9 +78,22 @@ def get_train_loader(variant, data_root=DEFAULT_ROOT):
     return loader
 
 
+def get_cost_factor(variant):
+    """Return the variant's cost as a multiple of the article's, and so its gradients': 5 or 1.
+
+    The book's cost is 1/2 ||y - a||^2, averaged over the batch. With S the sum of (a - y)^2 over
+    its N rows and 10 columns, this is S / (2 N), while the article's, the mean over both, is
+    S / (10 N).
+    """
+    return OUTPUT_SIZE / 2 if variant.book_cost else 1
+
+
 def get_learning_rate(variant):
-    """Return the rate at which steps down the article's cost are those down the variant's."""
-    return LEARNING_RATE * (BOOK_COST_FACTOR if variant.book_cost else 1)
+    """Return the rate at which steps down the article's cost are those down the variant's.
+
+    The book's 3.0 does what 15.0 does with the article's cost.
+    """
+    return LEARNING_RATE * get_cost_factor(variant)
 
 
 def get_settings(name, epochs):

@@ -49,3 +49,4 @@ def test_the_committed_tables_are_those_of_the_committed_runs():
     page = (PROJECT / "docs" / "reproduction.md").read_text()
     summary, _, published = markdown.split("\n\n")
     assert summary in page and published in page
+    assert "(../results/summary.md)" in page  # for the effects
