@@ -29,15 +29,12 @@ PROJECT = Path(__file__).resolve().parent.parent
 TEXTBOOK, FLOOR = "textbook pipeline", "matrix products alone"
 ALL_THREADS = torch.get_num_threads()  # PyTorch's own default
 
-CPU = ["--device", "cpu"]
-
 # Each implementation's script and flags, its number of CPU threads, and of networks at once.
 IMPLEMENTATIONS = {
     TEXTBOOK: (["tests/textbook.py"], ALL_THREADS, 1),
     f"{TEXTBOOK}, one thread": (["tests/textbook.py"], 1, 1),
-    "pytorch_mnist.py": (["pytorch_mnist.py", *CPU], 1, 1),
-    "pytorch_mnist.py --compile": (["pytorch_mnist.py", *CPU, "--compile"], 1, 1),
-    "backprop_manual_mnist.py": (["backprop_manual_mnist.py", *CPU], 1, 1),
+    "pytorch_mnist.py": (["pytorch_mnist.py"], 1, 1),
+    "backprop_manual_mnist.py": (["backprop_manual_mnist.py"], 1, 1),
     "reproduce.py, for each of five networks at once": (["benchmarks/five_networks.py"], 1, 5),
     FLOOR: (["benchmarks/matrix_products.py"], 1, 1),
 }

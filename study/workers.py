@@ -18,13 +18,22 @@ def join():
     A process that torchrun didn't start is alone. The store is the launcher's: it outlives
     a rank, so that one that is restarted finds in it what was there before.
     """
-    if not dist.is_torchelastic_launched():
-        return 0, 1, dist.HashStore()
+    if not dist.is_available() or not dist.is_torchelastic_launched():
+        return 0, 1, Store()
     store, rank, size = next(dist.rendezvous("env://"))
     if torch.accelerator.is_available():
         local_rank = int(os.environ["LOCAL_RANK"])
         torch.accelerator.set_device_index(local_rank % torch.accelerator.device_count())
     return rank, size, dist.PrefixStore("reproduce", store)
+
+
+class Store(dict):
+    """What a process alone has of the store of `torch.distributed`, of which Windows has less."""
+
+    set = dict.__setitem__
+
+    def check(self, keys):
+        return self.keys() >= set(keys)
 
 
 def run_share(units, files, train, at_once, rank, size, store):

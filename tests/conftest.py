@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from filelock import FileLock
+from mnist.images import keep_first
 
 import common
-from mnist.images import keep_first
 
 torch.set_num_threads(1)  # as the scripts do; more would wait for each other on a busy machine
 

@@ -1,18 +1,15 @@
-"""The training scripts' talk with the terminal: flags, device, seed, one-line errors."""
+"""The training scripts' command line: flags, device, seed."""
 
 import argparse
-import contextlib
 import functools
 import math
-import os
 import secrets
-import signal
 import sys
 
 import torch
 
 import common
-from mnist import files as mnist_files
+from common import RefusedError
 from training import checkpoint
 
 MAX_SEED = 2**64 - 1
@@ -33,7 +30,7 @@ def create_parser(description, *, epochs, lr, threads=1, parents=()):
     add = functools.partial(add_flag, parser)
     add("--lr", "learning rate", type=_positive_float, default=lr, metavar="RATE")
     add("--batch-size", "images a step", type=positive_int, default=common.BATCH_SIZE, metavar="N")
-    add("--device", "auto (an accelerator, else cpu) or a name", type=usable_device, default="auto")
+    add_device_flag(parser)
     add("--threads", "CPU threads", type=positive_int, default=threads, metavar="N")
     add_data_root_flag(parser)
     parser.add_argument(
@@ -80,16 +77,20 @@ def add_epochs_flag(parser, default):
     add_flag(parser, "--epochs", text, type=positive_int, default=default, metavar="N")
 
 
+def add_device_flag(parser):
+    """Add `--device`, for a program that trains."""
+    text = "cpu, cuda, mps, another of PyTorch's names, or auto: an accelerator if there is one"
+    add_flag(parser, "--device", text, type=usable_device, default="cpu", metavar="NAME")
+
+
 def add_data_root_flag(parser):
     """Add `--data-root`, for a script that reads MNIST."""
-    root = mnist_files.DEFAULT_ROOT
-    add_flag(parser, "--data-root", "the folder above MNIST/raw", default=root, metavar="FOLDER")
-
-
-def add_compile_flag(parser):
-    """Add `--compile`, for a script that trains through `common.train_network`."""
-    parser.add_argument(
-        "--compile", action="store_true", help="run steps through torch.compile (default: no)"
+    add_flag(
+        parser,
+        "--data-root",
+        "the folder above MNIST/raw",
+        default=common.DEFAULT_ROOT,
+        metavar="FOLDER",
     )
 
 
@@ -106,6 +107,8 @@ def start(parser):
     The settings are a dict of keyword arguments, by the flags' names. What it takes to
     repeat the run goes to stderr.
     """
+    if sys.stdout is None:
+        raise RefusedError("stdout is closed, so there is nowhere to print the results")
     settings = vars(parser.parse_args())
     seed, device = settings.pop("seed"), settings.pop("device")
     file = settings["checkpoint"]
@@ -113,7 +116,7 @@ def start(parser):
     if seed is None:
         seed = secrets.randbelow(2**32) if saved_seed is None else saved_seed
     if saved_seed not in (None, seed):
-        raise ValueError(
+        raise RefusedError(
             f"{file} is a checkpoint of the training with seed {saved_seed}, not {seed}; "
             "leave --seed out, or give a new file"
         )
@@ -124,44 +127,6 @@ def start(parser):
         file=sys.stderr,
     )
     return device, settings
-
-
-def run(main):
-    """Return `main()`; what goes wrong becomes one line on stderr and a non-zero exit status.
-
-    Status 1 stands for an error, 2 for unusable flags. Ctrl-C ends the process by SIGINT, so
-    that a shell's loop ends, too; at a prompt (`python -i`, IPython's `%run`) it just interrupts.
-    """
-    script = os.path.basename(sys.argv[0])
-    try:
-        if sys.stdout is None:
-            raise OSError("stdout is closed, so there is nowhere to print the results")
-        result = main()
-        sys.stdout.flush()  # here, what goes wrong with it is still told in one line
-        return result
-    except BrokenPipeError:
-        _give_up_stdout()
-        sys.exit(141)  # as a shell reports a program ended by SIGPIPE
-    except KeyboardInterrupt:
-        if sys.flags.interactive or hasattr(sys, "ps1"):
-            raise
-        print(f"{script}: interrupted", file=sys.stderr)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGINT)
-    except (OSError, RuntimeError, ValueError, IndexError) as error:  # IndexError: odd labels
-        with contextlib.suppress(OSError):
-            print(f"{script}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        _give_up_stdout()
-        sys.exit(1)
-
-
-def _give_up_stdout():
-    # Python's own last flush at exit would fail again, and say so, unless it goes nowhere.
-    try:
-        sys.stdout.flush()
-    except (OSError, AttributeError):
-        if sys.stdout is not None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def positive_int(text):
@@ -194,30 +159,20 @@ def _check(text, convert, is_valid, wanted):
 
 
 def usable_device(text):
-    """Return the torch.device of this name, after a try whether it computes."""
+    """Return the torch.device of this name, after a try whether it computes.
+
+    "auto" is the accelerator that PyTorch finds, or the CPU.
+    """
     try:
         if text == "auto":
-            return _find_accelerator() or torch.device("cpu")
-        return _try(torch.device(text))
+            return torch.accelerator.current_accelerator(check_available=True) or torch.device(
+                "cpu"
+            )
+        device = torch.device(text)
+        torch.zeros(1, device=device).item()
+        return device
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).strip().split("\n")[0].split(". ")[0]
         raise argparse.ArgumentTypeError(
             f"PyTorch can't use {text!r} here ({reason}); try cpu, cuda, cuda:1, mps or auto"
         ) from None
-
-
-def _find_accelerator():
-    if not torch.accelerator.is_available():
-        return None
-    accelerator = torch.accelerator.current_accelerator()
-    try:
-        return _try(accelerator)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().split("\n")[0]
-        print(f"{accelerator} can't be used ({reason}); using the CPU", file=sys.stderr)
-        return None
-
-
-def _try(device):
-    torch.zeros(1, device=device).item()
-    return device
