@@ -83,9 +83,9 @@ def measure(names, rounds, epochs, batch_size):
 def summarise(runs, num_steps):
     """Return for each name its medians, and its ratios to the textbook pipeline and the floor."""
     seconds = {
-        name: statistics.median(s for run in its_runs for s in run["epochs_s"])
+        name: statistics.median(s for run in all_runs for s in run["epochs_s"])
         / IMPLEMENTATIONS[name][2]
-        for name, its_runs in runs.items()
+        for name, all_runs in runs.items()
     }
     return {
         name: {
@@ -94,11 +94,11 @@ def summarise(runs, num_steps):
             "step_us": seconds[name] / num_steps * 1e6,
             "times_faster_than_textbook": seconds[TEXTBOOK] / seconds[name],
             "times_slower_than_floor": seconds[name] / seconds[FLOOR],
-            "peak_memory_mb": statistics.median(run["peak_memory_mb"] for run in its_runs),
-            "start_up_s": statistics.median(run["start_up_s"] for run in its_runs),
-            "first_start_up_s": its_runs[0]["start_up_s"],
+            "peak_memory_mb": statistics.median(run["peak_memory_mb"] for run in all_runs),
+            "start_up_s": statistics.median(run["start_up_s"] for run in all_runs),
+            "first_start_up_s": all_runs[0]["start_up_s"],
         }
-        for name, its_runs in runs.items()
+        for name, all_runs in runs.items()
     }
 
 
