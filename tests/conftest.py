@@ -66,6 +66,12 @@ def run(start):
     return run
 
 
+def get_shared_folder(tmp_path_factory):
+    """Return the session's own folder, the same one for all of pytest-xdist's workers."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 ONE_EPOCH = "--epochs 1 --batch-size 40 --seed 3 --device cpu"
 
 
@@ -75,7 +81,7 @@ def one_epoch(tmp_path_factory):
 
     It runs once, for all of pytest-xdist's workers.
     """
-    folder = tmp_path_factory.getbasetemp().parent / "one_epoch"
+    folder = get_shared_folder(tmp_path_factory) / "one_epoch"
     flags = [*ONE_EPOCH.split(), "--save-model", "model.pt"]
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
@@ -128,7 +134,7 @@ def textbook_root(tmp_path_factory):
 
     It is unpacked once, for all of pytest-xdist's workers; the project's own folder is left alone.
     """
-    root = tmp_path_factory.getbasetemp().parent / "textbook"
+    root = get_shared_folder(tmp_path_factory) / "textbook"
     raw_folder = root / "MNIST" / "raw"
     with FileLock(f"{root}.lock"):
         if not raw_folder.exists():
