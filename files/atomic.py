@@ -26,7 +26,7 @@ def check_writable(file, num_bytes=0):
         try:
             temporary_file.write_bytes(b"\0" * num_bytes)
         finally:
-            temporary_file.unlink(missing_ok=True)
+            _remove(temporary_file)
 
 
 def write(file, save):
@@ -45,13 +45,12 @@ def write(file, save):
             _replace(temporary_file, file)
             _sync_folder(file.parent)
         finally:
-            with contextlib.suppress(OSError):
-                temporary_file.unlink()
+            _remove(temporary_file)
 
 
 def write_text(file, text):
-    """Replace the content of `file` by this text, as `write` does."""
-    write(file, lambda stream: stream.write(text.encode()))
+    """Replace the content of `file` by this text, in UTF-8 on all systems, as `write` does."""
+    write(file, lambda stream: stream.write(text.encode("utf-8")))
 
 
 @contextlib.contextmanager
@@ -72,11 +71,10 @@ def lock(file):
             ) from None
     try:
         for leftover in file.parent.glob(f".{glob.escape(file.name)}.{'[0-9a-f]' * 16}.tmp"):
-            leftover.unlink(missing_ok=True)
+            _remove(leftover)
         yield
     finally:
-        with contextlib.suppress(OSError):  # Windows removes no open file
-            lock_file.unlink()
+        _remove(lock_file)
         file_lock.release()
 
 
@@ -105,6 +103,12 @@ def _resolve_target(file):
 def _get_temporary_file(file):
     # A name of its own for each write, so that two writers don't meet in one file.
     return file.with_name(f".{file.name}.{secrets.token_hex(8)}.tmp")
+
+
+def _remove(file):
+    # Windows removes no file that is open, here or in a virus scanner; `lock` does it next time.
+    with contextlib.suppress(OSError):
+        file.unlink()
 
 
 def _replace(source, file):

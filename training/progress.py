@@ -95,7 +95,7 @@ def read_log(file):
     try:
         if path.stat().st_size > states.MAX_BYTES:
             raise ValueError
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         first, *lines = text.splitlines()
         training = json.loads(first.removeprefix("# "))
         reader = csv.DictReader(lines)
