@@ -120,7 +120,9 @@ def test_test_loader_keeps_the_file_s_order(textbook_root):
     loader = common.get_test_loader()
     assert isinstance(loader, DataLoader)
     assert (len(loader), loader.batch_size, len(loader.dataset)) == (1000, 10, 10000)
-    expected = textbook.create_loader(textbook.create_dataset(textbook_root, train=False), 10, False)
+    expected = textbook.create_loader(
+        textbook.create_dataset(textbook_root, train=False), 10, False
+    )
     assert assert_same_batches(loader, expected) == 1000
 
 
@@ -133,7 +135,7 @@ def test_a_batch_size_that_is_not_positive_is_refused(train_set, batch_size):
 # Training and testing
 
 
-def train(loader, net, epochs, optimizer=None, *, lr=3.0, loss_function=None, **settings):
+def train(loader, net, num_epochs, optimizer=None, *, lr=3.0, loss_function=None, **settings):
     """Train as the article does; return the arguments of each report."""
     reports = []
 
@@ -144,7 +146,7 @@ def train(loader, net, epochs, optimizer=None, *, lr=3.0, loss_function=None, **
     common.train_network(
         loader,
         net,
-        epochs,
+        num_epochs,
         optimizer or torch.optim.SGD(net.parameters(), lr=lr),
         pytorch_mnist.create_input_reshaper(),
         loss_function or pytorch_mnist.create_loss_function(nn.MSELoss()),
@@ -190,7 +192,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(value, train_set, capsys):
 
     def calc_loss(outputs, labels):
         steps.append(len(steps) + 1)
-        return outputs.sum() * (value if len(steps) >= 150 else 1.0)
+        return outputs.sum() * (value if len(steps) == 200 else 1.0)
 
     loader = common.get_loader(Subset(train_set, range(10000)))
     with pytest.raises(common.RefusedError, match=f"the loss is {value}.*lower learning rate"):
@@ -298,9 +300,7 @@ def test_a_learning_rate_schedule_is_a_generator_of_epochs(train_set, capsys):
             yield epoch
             schedule.step()
 
-    train(
-        common.get_loader(Subset(train_set, range(20))), net, 3, optimizer, epochs=epochs()
-    )
+    train(common.get_loader(Subset(train_set, range(20))), net, 3, optimizer, epochs=epochs())
     assert rates == [3.0, 1.5, 0.75]
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(",")[0] for line in lines] == ["Epoch [1/3]", "Epoch [2/3]", "Epoch [3/3]"]

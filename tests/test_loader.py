@@ -109,7 +109,7 @@ CASES = {
     "drop_last of less than a batch": lambda data, load: load(
         Subset(data, range(5)), 7, shuffle=True, drop_last=True
     ),
-    "empty Subset": lambda data, load: load(Subset(data, []), 7, shuffle=True),
+    "empty Subset": lambda data, load: load(Subset(data, []), **IN_ORDER),
     "Subset of a Subset": lambda data, load: load(
         Subset(Subset(data, np.arange(40, 60)), [3, 1, 17]), 2, shuffle=True
     ),
@@ -144,6 +144,7 @@ def test_where_there_are_no_images_there_is_no_batch(case, ours):
 
 
 WRONG = {
+    "empty Subset, shuffled": lambda data, load: load(Subset(data, []), shuffle=True),
     "Subset by a tensor's mask": lambda data, load: load(Subset(data, data.targets == 7)),
     "Subset by an array's mask": lambda data, load: load(Subset(data, (data.targets == 7).numpy())),
     "Subset by a list's mask": lambda data, load: load(Subset(data, (data.targets == 7).tolist())),
@@ -243,7 +244,9 @@ def test_a_subclass_has_its_own_items(load, ours):
     assert_same(next(iter(load(ours, **IN_ORDER))), [images.flip(2), 9 - labels])
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda loader: pickle.loads(pickle.dumps(loader))])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda loader: pickle.loads(pickle.dumps(loader))]
+)
 def test_a_copied_or_pickled_loader_works(copied, ours):
     loader = common.get_loader(ours)
     assert_same(go_through(copied(loader)), go_through(loader))
