@@ -45,14 +45,19 @@ def show(net, *, softmax=False, normalize=False, data_root=common.DEFAULT_ROOT, 
 def predict(network, dataset):
     """Return the labels of a data set, the network's predictions, and their outputs: all [N].
 
-    `network` takes images [N, 1, 28, 28], as `files.models.TrainedNetwork` does.
+    `network` is a `files.models.TrainedNetwork`.
     """
     labels = dataset.targets
     if len(labels) and labels.max() >= NUM_DIGITS:
         raise RefusedError(f"there is a label {labels.max()}, but networks here have ten outputs")
-    batches = dataset.data.unsqueeze(1).split(1000)
-    values, predictions = torch.cat([network(batch / 255) for batch in batches]).max(dim=1)
+    values, predictions = predict_outputs(network, dataset).max(dim=1)
     return labels, predictions, values
+
+
+def predict_outputs(network, dataset):
+    """Return a `files.models.TrainedNetwork`'s outputs [N, 10] for all images of a data set."""
+    batches = dataset.data.unsqueeze(1).split(1000)
+    return torch.cat([network(batch / 255) for batch in batches])
 
 
 def draw(figure, net, images, labels, predictions, values):
