@@ -153,7 +153,7 @@ def read_idx(file):
             zeros, kind, num_dimensions = stream.read(2), *stream.read(2)
             shape = [int.from_bytes(stream.read(4), "big") for _ in range(num_dimensions)]
             size = math.prod(shape)
-            if zeros != b"\0\0" or kind != 8 or not 0 < num_dimensions < 4 or size > 2**30:
+            if zeros != b"\0\0" or kind != 8 or not 0 < num_dimensions < 4 or not 0 < size <= 2**30:
                 raise ValueError("its header is not that of images or labels of one byte each")
             content = bytearray(stream.read(size + 1))
         if len(content) != size:

@@ -61,10 +61,17 @@ def load(file, network=None):
     if isinstance(content, dict) and states.is_state(content.get("model")):  # a checkpoint
         state, description = content["model"], content.get("settings")
     else:
-        state = states.check_state(content, file)
-        description = getattr(state, "_metadata", {}).get("", {}).get("description")
-    if not isinstance(description, dict) or not description.keys() >= {"network", "loss"}:
+        state, description = content, None
+    state = states.check_state(state, file)
+    said = getattr(state, "_metadata", {}).get("", {})
+    if description is None:
+        description = said.get("description")
+    if description is None:
         description = _guess(state, network, file)
+        description["transform"] = "Normalize" if said.get("normalized") else ""  # as it once was
+    if not _is_description(description):
+        raise RefusedError(f"{file} doesn't say which network it holds, and for which loss")
+    _check_fits(description, state, file)
     net = states.fill(_create(description, file), state, file)
     return TrainedNetwork(
         net,
@@ -73,9 +80,22 @@ def load(file, network=None):
     )
 
 
+def _is_description(content):
+    return (
+        isinstance(content, dict)
+        and all(isinstance(content.get(name), str) for name in ("network", "loss", "transform"))
+        and isinstance(content.get("arguments", {}), dict)
+    )
+
+
+def _check_fits(description, state, file):
+    with torch.device("meta"):  # which takes no memory, whatever the size
+        states.check_fits(_create(description, file), state, file)
+
+
 def _create(description, file):
     """Return an untrained network as described; its class is looked for beside the scripts."""
-    module, _, name = str(description["network"]).rpartition(".")
+    module, _, name = description["network"].rpartition(".")
     if not module.isidentifier() or not (PROJECT / f"{module}.py").is_file():
         raise RefusedError(
             f"{file} holds a network of the class {description['network']}, which is not in a "
@@ -84,12 +104,16 @@ def _create(description, file):
     network = getattr(importlib.import_module(module), name, None)
     if not (isinstance(network, type) and issubclass(network, nn.Module)):
         raise RefusedError(f"{file} holds a network {name}, but {module}.py has no such class")
-    return network(**description.get("arguments", {}))
+    arguments = description.get("arguments", {})
+    try:
+        return network(**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RefusedError(f"{file} holds a network {name} of {arguments}: {error}") from error
 
 
 def _guess(state, network, file):
     """Return the description of the network in NETWORKS that the state fits."""
-    hidden = state.get("hidden_layer.bias")
+    hidden = next((state[key] for key in state if key.endswith("hidden_layer.bias")), None)
     fitting = []
     for name in NETWORKS if network is None else [network]:
         is_dense = name == "dense"
@@ -100,7 +124,7 @@ def _guess(state, network, file):
             "transform": "",
         }
         try:
-            states.fill(_create(description, file), state, file)
+            _check_fits(description, state, file)
             fitting.append((name, description))
         except RefusedError:
             if network is not None:

@@ -35,16 +35,29 @@ def describe(net, loss_function, transform):
     names = inspect.signature(type(net)).parameters
     return {
         "network": f"{module}.{type(net).__qualname__}",
-        "arguments": {name: getattr(net, name) for name in names if hasattr(net, name)},
+        "arguments": {
+            name: getattr(net, name) for name in names if _is_plain(getattr(net, name, print))
+        },
         "loss": repr(loss_function),
         "transform": " ".join(str(transform).split()),
     }
 
 
+def _is_plain(value):  # a layer, say, could not be read again
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
 def unwrap(net):
-    """Return the network that `torch.compile` or `DataParallel` has wrapped."""
-    net = getattr(net, "_orig_mod", net)
-    return net.module if isinstance(net, nn.DataParallel) else net
+    """Return the network that `torch.compile` and `DataParallel` have wrapped."""
+    while True:
+        if hasattr(net, "_orig_mod"):
+            net = net._orig_mod
+        elif isinstance(net, nn.DataParallel):
+            net = net.module
+        else:
+            return net
 
 
 def save_model(net, file, description):
@@ -89,22 +102,38 @@ def is_state(content):
     return (
         isinstance(content, dict)
         and bool(content)
-        and all(isinstance(name, str) and torch.is_tensor(content[name]) for name in content)
+        and all(isinstance(name, str) and _is_dense(value) for name, value in content.items())
+        and isinstance(versions := getattr(content, "_metadata", {}), dict)
+        and all(isinstance(of_module, dict) for of_module in versions.values())
+    )
+
+
+def _is_dense(value):
+    return (
+        torch.is_tensor(value)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_nested or value.is_quantized or value.is_complex())
     )
 
 
 def check_state(content, file):
+    """Return the content of a file if it is a `state_dict` of finite numbers, or refuse it."""
     if not is_state(content):
         raise RefusedError(f"{file} holds no network's state_dict, as --save-model writes it")
+    for name, value in content.items():
+        if not value.double().isfinite().all():
+            raise RefusedError(f"{file} holds numbers that are not finite, in {name}")
     return content
 
 
-def fill(net, state, file):
-    """Load a `state_dict` into the network; return it. Raises RefusedError, naming what differs."""
-    for prefix in ("module.", "_orig_mod."):  # of DataParallel and torch.compile
-        consume_prefix_in_state_dict_if_present(state, prefix)
+def check_fits(net, state, file):
+    """Raise RefusedError, naming what differs, unless the `state_dict` is of such a network."""
     inner = unwrap(net)
     shapes = {name: list(value.shape) for name, value in inner.state_dict().items()}
+    for prefix in ("module.", "_orig_mod.") * 2:  # of DataParallel and torch.compile
+        if state.keys() != shapes.keys():
+            consume_prefix_in_state_dict_if_present(state, prefix)
     found = {name: list(value.shape) for name, value in state.items()}
     for name in shapes | found:
         if found.get(name) != shapes.get(name):
@@ -112,9 +141,12 @@ def fill(net, state, file):
                 f"{file} holds another network than {type(inner).__name__}: there, {name} has "
                 f"the shape {found.get(name)}, not {shapes.get(name)}"
             )
-        if not state[name].isfinite().all():
-            raise RefusedError(f"{file} holds numbers that are not finite, in {name}")
-    inner.load_state_dict(state)
+
+
+def fill(net, state, file):
+    """Load a `state_dict` into the network; return it. Raises RefusedError as `check_fits` does."""
+    check_fits(net, state, file)
+    unwrap(net).load_state_dict(state)
     return net
 
 

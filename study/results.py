@@ -63,7 +63,7 @@ def _begins(file, begin):
 class RunResults:
     """A folder's results of runs with this number of epochs, on these data.
 
-    A unit of work is a pair (variant, seed), a result the dict that `variants.train` returns
+    A run is a pair (variant, seed), a result the dict that `variants.train` returns
     for it. Other numbers of epochs make other files, so that studies can share a folder.
     """
 
@@ -75,22 +75,22 @@ class RunResults:
     def _get_file(self, variant, seed):
         return self.folder / f"{variant}-manual-{self.epochs}-epochs-seed-{seed}.json"
 
-    def read(self, units):
-        """Return the results that are there, and what is wrong with unusable files, by unit.
+    def read(self, runs):
+        """Return the results that are there, and what is wrong with unusable files, by run.
 
         Raises RefusedError for results of other settings, which another run would overwrite.
         """
-        results, complaints = {}, {}
-        for unit in units:
+        results, unreadable = {}, {}
+        for run in runs:
             try:
-                results[unit] = self._read(*unit)
+                results[run] = self._read(*run)
             except FileNotFoundError:
                 pass
             except RefusedError:
                 raise
             except (ValueError, KeyError, TypeError) as error:
-                complaints[unit] = f"{self._get_file(*unit)} is not a complete result ({error!r})"
-        return results, complaints
+                unreadable[run] = f"{self._get_file(*run)} is not a complete result ({error!r})"
+        return results, unreadable
 
     def _read(self, variant, seed):
         file = self._get_file(variant, seed)

@@ -8,7 +8,15 @@ from common import RefusedError
 from files import atomic, states
 
 FORMAT = 3
-FIELDS = {"format", "settings", "epoch", "seed", "model", "optimizer", "random_states"}
+FIELDS = {  # by name, of which type
+    "format": int,
+    "settings": dict,
+    "epoch": int,
+    "seed": int,
+    "model": dict,
+    "optimizer": dict,
+    "random_states": dict,
+}
 
 
 def describe_optimizer(optimizer):
@@ -86,8 +94,13 @@ class Checkpoint:
                 f"{self.file} is a checkpoint after epoch {epoch}, and only {num_epochs} are asked "
                 "for; give more epochs, or a new file"
             )
+        states.check_fits(self.model, content["model"], self.file)
+        try:
+            torch.Generator().set_state(content["random_states"]["cpu"])
+            self.optimizer.load_state_dict(content["optimizer"])
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise RefusedError(f"{self.file} is no whole checkpoint; use a new file") from error
         states.fill(self.model, content["model"], self.file)
-        self.optimizer.load_state_dict(content["optimizer"])
         print(f"resumed {self.file} after epoch {epoch}", file=sys.stderr)
         self._restore_random_states(content["random_states"])
         return epoch
@@ -107,14 +120,15 @@ def read(file):
     content = states.read(file)
     if not isinstance(content, dict) or "format" not in content:
         raise RefusedError(f"{file} is not a checkpoint; --checkpoint needs one or a new file")
-    if content["format"] != FORMAT:
+    if not isinstance(content["format"], int) or content["format"] != FORMAT:
         raise RefusedError(
             f"{file} has checkpoint format {content['format']}, this program writes "
             f"and reads {FORMAT}; use the program that wrote it, or a new file"
         )
-    dicts = [content.get(name) for name in ("settings", "model", "optimizer", "random_states")]
-    if content.keys() != FIELDS or not all(isinstance(part, dict) for part in dicts):
-        raise RefusedError(f"{file} is no whole checkpoint; use a new file")
+    for name, kind in FIELDS.items():
+        if not isinstance(content.get(name), kind):
+            raise RefusedError(f"{file} is no whole checkpoint ({name}); use a new file")
+    states.check_state(content["model"], file)
     return content
 
 

@@ -101,8 +101,11 @@ def read_log(file):
         reader = csv.DictReader(lines)
         if not isinstance(training, dict) or reader.fieldnames != COLUMNS or text[-1] != "\n":
             raise ValueError
-        return training, dict(map(_read_row, reader))
-    except (ValueError, TypeError, KeyError, csv.Error):
+        rows = dict(map(_read_row, reader))
+        if len(rows) != len(lines) - 1 or list(rows) != sorted(rows):
+            raise ValueError
+        return training, rows
+    except (ValueError, TypeError, KeyError, RecursionError, csv.Error):
         raise RefusedError(f"{file} is no whole log, as --log writes it") from None
 
 
