@@ -106,9 +106,9 @@ class RunResults:
             )
         accuracies, errors = result["accuracy_after_epoch"], result["error_per_digit"]
         if (len(accuracies), len(errors)) != (self.epochs, OUTPUT_SIZE):
-            raise ValueError(f"{len(accuracies)} accuracies, errors of {len(errors)} digits")
+            raise ValueError(f"it has {len(accuracies)} epochs, and errors of {len(errors)} digits")
         if not all(0 <= fraction <= 1 for fraction in [result["accuracy"], *accuracies, *errors]):
-            raise ValueError("what should be a fraction is none")
+            raise ValueError("an accuracy or an error is no fraction")
         if not result["seconds"] >= 0:
             raise ValueError("its seconds are negative")
         return result

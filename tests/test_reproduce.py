@@ -18,7 +18,7 @@ from idx_files import write_data
 import reproduce
 from common import RefusedError
 from files import atomic
-from study import variants, workers
+from study import plots, variants, workers
 from study.results import RunResults, create_folder
 from training import command_line
 
@@ -142,6 +142,7 @@ def pretend(monkeypatch):
     """Let the study train nothing; return what it would have trained."""
     calls = []
     monkeypatch.setattr(variants, "train", functools.partial(pretend_to_train, calls))
+    monkeypatch.setattr(plots, "write", lambda *_: None)
     return calls
 
 
@@ -173,33 +174,41 @@ def test_results_of_other_data_are_refused(pretend, tmp_path, run_script, capsys
     assert len(pretend) == 2
 
 
-def test_a_folder_of_somebody_s_own_is_refused(pretend, tmp_path, run_script):
-    for name in ("summary.md", "runs.png", "notes.txt"):
-        folder = tmp_path / name.replace(".", "_")
-        folder.mkdir()
-        (folder / name).write_text("mine")
-        with pytest.raises(RefusedError, match=f"holds {name} and no results"):
-            run_script("reproduce.py", *SMALL_STUDY, "article", "--results", folder)
-        assert [file.read_text() for file in folder.iterdir()] == ["mine"]
+@pytest.fixture
+def study(pretend, tmp_path, run_script):
+    """Return a function that runs the study on small data, with `--results` as given."""
+    write_data(tmp_path / "small" / "MNIST" / "raw")
+    flags = [*SMALL_STUDY, "article", "--data-root", tmp_path / "small", "--results"]
+    return lambda results: run_script("reproduce.py", *flags, results)
+
+
+@pytest.mark.parametrize("name", ["summary.md", "runs.png", "notes.txt"])
+def test_a_folder_of_somebody_s_own_is_refused(name, study, pretend, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    with pytest.raises(RefusedError, match=f"holds {name} and no results"):
+        study(folder)
+    assert [file.read_text() for file in folder.iterdir()] == ["mine"]
     assert pretend == []
 
 
-def test_a_folder_without_a_name_is_refused(pretend, tmp_path, monkeypatch, run_script):
-    monkeypatch.chdir(tmp_path)
+def test_a_folder_without_a_name_is_refused(study, pretend, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
     with pytest.raises(RefusedError, match="--results '' names no folder"):
-        run_script("reproduce.py", *SMALL_STUDY, "article", "--results", "")
-    assert (pretend, list(tmp_path.iterdir())) == ([], [])
+        study("")
+    assert (pretend, list((tmp_path / "empty").iterdir())) == ([], [])
 
 
-def test_two_studies_in_one_folder_are_refused(pretend, tmp_path, run_script, capsys):
-    flags = [*SMALL_STUDY, "article", "--results", tmp_path / "results"]
-    run_script("reproduce.py", *flags)
+def test_two_studies_in_one_folder_are_refused(study, pretend, tmp_path, capsys):
+    study(tmp_path / "results")
     with (
         atomic.lock(tmp_path / "results" / "summary.md"),
-        pytest.raises(RefusedError, match="is at work with .*summary.md"),
+        pytest.raises(RefusedError, match=r"is at work with .*summary\.md"),
     ):
-        run_script("reproduce.py", *flags)
-    run_script("reproduce.py", *flags)
+        study(tmp_path / "results")
+    study(tmp_path / "results")
     assert len(pretend) == 1
 
 
@@ -228,6 +237,7 @@ def test_a_killed_study_goes_on_where_it_was(start, tmp_path, monkeypatch, run_s
     assert made == {"summary.md", "runs.csv", "runs.png", "epochs.png", "digits.png"}
 
 
+@pytest.mark.slow
 def test_a_rank_that_dies_is_restarted_and_loses_only_what_it_was_at(start, tmp_path):
     folder = tmp_path / "reproduction"
     flags = ["--standalone", "--nproc-per-node=2", "--max-restarts=1"]

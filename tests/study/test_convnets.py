@@ -113,7 +113,7 @@ def test_a_dense_network_s_log_is_refused(tmp_path):
 def test_a_log_without_tests_is_refused(tmp_path):
     train(tmp_path / "log.csv", epochs=1)
     lines = (tmp_path / "log.csv").read_text().splitlines()
-    (tmp_path / "log.csv").write_text("\n".join(lines[:2]))
+    (tmp_path / "log.csv").write_text("\n".join([*lines[:2], ""]))
     with pytest.raises(RefusedError, match="has no tests yet"):
         convnets.read_course(tmp_path / "log.csv")
 
@@ -122,7 +122,7 @@ def test_two_logs_of_one_seed_are_refused(tmp_path, monkeypatch):
     train(tmp_path / "log.csv", epochs=1)
     train(tmp_path / "normalised.csv", epochs=1, normalize=True)
     logs = [str(tmp_path / name) for name in ("log.csv", "normalised.csv", "log.csv")]
-    settings = ["--results", str(tmp_path)]
+    settings = ["--results", str(tmp_path / "results")]
     monkeypatch.setattr("sys.argv", ["convnets", *logs, *settings])
     with pytest.raises(RefusedError, match="two logs are of the same"):
         convnets.main()

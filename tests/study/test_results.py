@@ -75,8 +75,8 @@ def leave_out(key):
         (leave_out("accuracy_after_epoch"), "accuracy_after_epoch"),
         (json.dumps({**RESULT, "accuracy": None}), "is not a complete result"),
         (json.dumps({**RESULT, "accuracy": 97.8}), "fraction"),
-        (json.dumps({**RESULT, "error_per_digit": [0.1] * 9}), "10"),
-        (json.dumps({**RESULT, "accuracy_after_epoch": [0.9]}), "2"),
+        (json.dumps({**RESULT, "error_per_digit": [0.1] * 9}), "errors of 9 digits"),
+        (json.dumps({**RESULT, "accuracy_after_epoch": [0.9]}), "it has 1 epochs"),
         (json.dumps({**RESULT, "seconds": "12"}), "is not a complete result"),
     ],
 )
