@@ -18,6 +18,14 @@ def resolve(file):
     return Path(file).expanduser().resolve()
 
 
+def read(file):
+    """Return the content of a file, bytes. Raises RefusedError if it can't be read."""
+    try:
+        return resolve(file).read_bytes()
+    except OSError as error:  # such as "Permission denied", while another program has it open
+        raise RefusedError(f"can't read {file}: {error.strerror or error}") from error
+
+
 def check_writable(file, num_bytes=0):
     """Raise RefusedError if so many bytes can't be written to `file`, before hours depend on it."""
     with _explain(file):
@@ -25,6 +33,8 @@ def check_writable(file, num_bytes=0):
         temporary_file = _get_temporary_file(file)
         try:
             temporary_file.write_bytes(b"\0" * num_bytes)
+            if file.exists():
+                _replace(file, file)  # which changes nothing, but fails if it couldn't be replaced
         finally:
             _remove(temporary_file)
 
