@@ -227,7 +227,9 @@ def get_loader(dataset, batch_size=BATCH_SIZE, shuffle=True, **options):
 
     `options` are those of `torch.utils.data.DataLoader`.
     """
-    return DataLoader(dataset, batch_size, shuffle, **{"collate_fn": collate, **options})
+    if batch_size is not None:  # else they are single items
+        options = {"collate_fn": collate, **options}
+    return DataLoader(dataset, batch_size, shuffle, **options)
 
 
 def get_train_loader(

@@ -9,6 +9,7 @@ import inspect
 import io
 import pickle
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -177,7 +178,9 @@ def read(file):
             if damaged is not None:
                 raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
         content.seek(0)
-        return torch.load(content, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is an error
+            return torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the readers raise anything
         raise RefusedError(f"{file} {_explain(error, names, content)}") from error
 

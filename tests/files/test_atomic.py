@@ -1,3 +1,5 @@
+"""Files are replaced whole or not at all, and by one training at a time."""
+
 import errno
 import os
 import stat
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import full_disk
 
+from common import RefusedError
 from files import atomic
 
 
@@ -90,7 +93,7 @@ def test_two_writers_at_once_leave_only_complete_files(tmp_path):
         try:
             for _ in range(50):
                 atomic.write(file, save)
-        except OSError as error:
+        except RefusedError as error:
             errors.append(error)
 
     writers = [threading.Thread(target=write_often, args=[content]) for content in contents]
@@ -110,7 +113,7 @@ def test_two_writers_at_once_leave_only_complete_files(tmp_path):
 def assert_untouched(file, num_bytes, message):
     """Fail to write so many bytes; the older content is left, and nothing else."""
     file.write_text("older")
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(RefusedError) as caught:
         atomic.write_text(file, "x" * num_bytes)
     assert str(caught.value) == f"can't save to {file}: {message}"
     assert file.read_text() == "older"
@@ -140,7 +143,14 @@ def test_a_full_disk_leaves_the_older_file_and_nothing_else(small_disk):
     assert_untouched(small_disk / "file", 100_000, os.strerror(errno.ENOSPC))
 
 
-def test_so_does_an_interrupted_writer(tmp_path):
+def test_too_little_room_is_told_when_it_is_asked_for(small_disk):
+    atomic.check_writable(small_disk / "file", 40_000)
+    with pytest.raises(RefusedError, match=os.strerror(errno.ENOSPC)):
+        atomic.check_writable(small_disk / "file", 100_000)
+    assert list(small_disk.iterdir()) == []
+
+
+def test_an_interrupted_writer_leaves_the_older_file_and_nothing_else(tmp_path):
     def save(stream):
         stream.write(b"half")
         raise KeyboardInterrupt
@@ -163,20 +173,32 @@ def test_so_does_an_interrupted_writer(tmp_path):
 )
 def test_an_impossible_target_is_refused(tmp_path, file, message):
     for attempt in (atomic.check_writable, lambda file: atomic.write_text(file, "x")):
-        with pytest.raises(OSError, match=message.format(folder=tmp_path)):
+        with pytest.raises(RefusedError, match=message.format(folder=tmp_path)):
             attempt(f"{tmp_path}/{file}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_file_is_left(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("older")
+    file.chmod(0o444)
+    for attempt in (atomic.check_writable, lambda file: atomic.write_text(file, "x")):
+        with pytest.raises(RefusedError, match=f"can't save to {file}: it is read-only"):
+            attempt(file)
+    assert file.read_text() == "older"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o444
+    file.chmod(0o644)
 
 
 def test_an_empty_name_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for attempt in (atomic.check_writable, lambda file: atomic.write_text(file, "x")):
-        with pytest.raises(OSError, match="can't save to '': that names no file"):
+        with pytest.raises(RefusedError, match="can't save to '': that names no file"):
             attempt("")
 
 
 def test_a_device_is_not_replaced_by_a_file():
-    with pytest.raises(OSError, match="not a regular file"):
+    with pytest.raises(RefusedError, match="not a regular file"):
         atomic.write_text("/dev/full", "x")
     assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
 
@@ -189,11 +211,38 @@ def test_checking_a_target_leaves_it_as_it_is(tmp_path):
     assert (tmp_path / "file").read_text() == "older"
 
 
+# One training at a time
+
+
+def test_a_second_training_with_a_file_is_refused_and_a_third_afterwards_not(tmp_path):
+    file = tmp_path / "file"
+    with atomic.lock(file):
+        for same in (file, tmp_path / "." / "file"):
+            with (
+                pytest.raises(RefusedError, match=f"another training is at work with {file}; wait"),
+                atomic.lock(same),
+            ):
+                pytest.fail("two at a time")
+        with atomic.lock(tmp_path / "other"):
+            pass
+    if os.name != "nt":
+        assert list(tmp_path.iterdir()) == []  # the lock's own file is gone
+    with atomic.lock(file):
+        pass
+
+
+def test_a_killed_training_s_lock_keeps_nobody_off(tmp_path):
+    (tmp_path / ".file.lock").touch()
+    with atomic.lock(tmp_path / "file"):
+        pass
+
+
 def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
     file = tmp_path / "run[1].pt"
     kept = [file, tmp_path / ".run[1].pt.tmp", tmp_path / ".run1.pt.0123456789abcdef.tmp"]
     leftover = tmp_path / ".run[1].pt.0123456789abcdef.tmp"
     for each in (*kept, leftover):
         each.touch()
-    atomic.remove_leftovers(file)
-    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    with atomic.lock(file):
+        assert not leftover.exists()
+    assert set(kept) <= set(tmp_path.iterdir())
