@@ -76,7 +76,7 @@ def parse_seeds(text):
 def main():
     settings = create_parser().parse_args()
     names = list(dict.fromkeys(settings.variants))  # each once
-    units = [(name, seed) for name in names for seed in settings.seeds]
+    runs = [(name, seed) for name in names for seed in settings.seeds]
     data = variants.name_data(settings.data_root)
     folder = create_folder(settings.results)
     files = RunResults(folder, settings.epochs, data)
@@ -90,18 +90,18 @@ def main():
     )
     on_cpu = settings.device.type == "cpu"
     at_once = SEEDS_AT_ONCE_ON_CPU if on_cpu else SEEDS_AT_ONCE_ON_GPU
-    at_once = min(at_once, math.ceil(len(units) / size))  # so that there is work for each
+    at_once = min(at_once, math.ceil(len(runs) / size))  # so that there is work for each
     if rank > 0:
-        workers.run_share(units, files, train, at_once, rank, size, store)
+        workers.run_share(runs, files, train, at_once, rank, size, store)
         return
     with atomic.lock(folder / "summary.md"):
         print(
-            f"{len(units)} runs, of {', '.join(names)} with {len(settings.seeds)} seed(s) each; "
+            f"{len(runs)} runs, of {', '.join(names)} with {len(settings.seeds)} seed(s) each; "
             f"epochs {settings.epochs}, device {settings.device}, "
             f"{size} process(es), torch {torch.__version__}",
             file=sys.stderr,
         )
-        report(workers.run_share(units, files, train, at_once, rank, size, store), folder)
+        report(workers.run_share(runs, files, train, at_once, rank, size, store), folder)
 
 
 def report(results, folder):

@@ -8,6 +8,8 @@ open a window, or write a PNG to `--out`. In Python, `show.show(net)` draws any 
 
 import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
 
+import sys
+
 import numpy as np
 import torch
 from torch import nn
@@ -45,14 +47,19 @@ def show(net, *, softmax=False, normalize=False, data_root=common.DEFAULT_ROOT, 
 def predict(network, dataset):
     """Return the labels of a data set, the network's predictions, and their outputs: all [N].
 
-    `network` takes images [N, 1, 28, 28], as `files.models.TrainedNetwork` does.
+    `network` is a `files.models.TrainedNetwork`.
     """
     labels = dataset.targets
     if len(labels) and labels.max() >= NUM_DIGITS:
         raise RefusedError(f"there is a label {labels.max()}, but networks here have ten outputs")
-    batches = dataset.data.unsqueeze(1).split(1000)
-    values, predictions = torch.cat([network(batch / 255) for batch in batches]).max(dim=1)
+    values, predictions = predict_outputs(network, dataset).max(dim=1)
     return labels, predictions, values
+
+
+def predict_outputs(network, dataset):
+    """Return a `files.models.TrainedNetwork`'s outputs [N, 10] for all images of a data set."""
+    batches = dataset.data.unsqueeze(1).split(1000)
+    return torch.cat([network(batch / 255) for batch in batches])
 
 
 def draw(figure, net, images, labels, predictions, values):
@@ -143,6 +150,8 @@ def draw_learning_curve(figure, rows):
     """Draw loss and test accuracy over the epochs, from the rows of `progress.read_log`."""
     if not rows:
         raise RefusedError("the log has no lines yet")
+    from matplotlib.ticker import MaxNLocator
+
     losses, accuracies = figure.subplots(1, 2)
     num_steps = max(step for _, step in rows)  # of an epoch
     for axes, name, label in (
@@ -156,6 +165,8 @@ def draw_learning_curve(figure, rows):
         ]
         axes.plot(*zip(*points, strict=True) if points else ([], []), marker=".", lw=0.8)
         axes.set_xlabel("epoch")
+        axes.set_xlim(left=0, right=1.02 * max(rows)[0])
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
     losses.set_yscale("log")
@@ -182,8 +193,15 @@ def show_figure(draw_on, out, size=SIZE):
 
     from handwriting.window import BACKENDS_WITHOUT_WINDOWS
 
-    if pyplot.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
+    backend = pyplot.get_backend().lower()
+    if backend in BACKENDS_WITHOUT_WINDOWS:
         raise RefusedError("there is no display to open a window on; --out FILE writes a PNG")
+    if ("inline" in backend or "ipympl" in backend) and "ipykernel" not in sys.modules:
+        # Started from a notebook by !python, which sets the backend, but shows no figures.
+        raise RefusedError(
+            "a notebook shows no window of another program; in a cell, import show, and "
+            "show.show(network) draws below it; or --out FILE writes a PNG"
+        )
     draw_on(pyplot.figure(figsize=size, dpi=WINDOW_DPI, layout="constrained"))
     pyplot.show()
 

@@ -58,7 +58,7 @@ def read_course(log):
     EXPERIMENTS, or without tests.
     """
     logged, rows = progress.read_log(log)
-    names = [name for name, its in EXPERIMENTS.items() if is_of(its.design, logged)]
+    names = [name for name, of in EXPERIMENTS.items() if is_of(of.design, logged)]
     if not names:
         raise RefusedError(
             f"{log} is the log of none of the experiments {', '.join(EXPERIMENTS)}, as the script "
@@ -110,18 +110,18 @@ def format_table(results):
     Trainings of the same network, inputs and number of epochs make a row.
     """
     rows = []
-    for (name, inputs, epochs), its in results.groupby(KIND):
+    for (name, inputs, epochs), trainings in results.groupby(KIND):
         experiment = EXPERIMENTS[name]
-        accuracy = its["accuracy"]
+        accuracy = trainings["accuracy"]
         spread = tables.format_range(accuracy.min(), accuracy.max())
         rows.append(
             {
                 "network": name,
                 "inputs": inputs,
                 "epochs": epochs,
-                "n": len(its),
+                "n": len(trainings),
                 "mean %": tables.format_number(accuracy.mean()),
-                "min to max %": spread if len(its) > 1 else "-",
+                "min to max %": spread if len(trainings) > 1 else "-",
                 "repository %": tables.format_number(experiment.repository[INPUTS.index(inputs)]),
                 "book %": tables.format_number(experiment.book) if inputs == INPUTS[0] else "-",
             }
@@ -136,11 +136,11 @@ def draw(courses):
     figure = plots.create_figure(height=3.6)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
-        its_courses = courses[courses["experiment"] == name]
-        for (_, inputs, *_), course in its_courses.groupby([*KIND, "seed"]):
+        panel_courses = courses[courses["experiment"] == name]
+        for (_, inputs, *_), course in panel_courses.groupby([*KIND, "seed"]):
             colour = COLOURS[inputs]
             axes.plot(course["epoch"], course["accuracy"], ".-", color=colour, lw=0.8, ms=2)
-        end = 1.04 * its_courses["epochs"].max()
+        end = 1.04 * panel_courses["epochs"].max()
         for inputs, published in zip(INPUTS, EXPERIMENTS[name].repository, strict=True):
             axes.plot(end, published, "_", color=COLOURS[inputs], ms=9, mew=1.5)
         axes.plot(end, EXPERIMENTS[name].book, "_", color="black", ms=9, mew=1.5)

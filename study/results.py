@@ -7,6 +7,7 @@ from pathlib import Path
 
 from common import RefusedError
 from files import atomic
+from pytorch_mnist import OUTPUT_SIZE
 from study import variants
 from training import command_line
 from training.checkpoint import list_differences
@@ -62,7 +63,7 @@ def _begins(file, begin):
 class RunResults:
     """A folder's results of runs with this number of epochs, on these data.
 
-    A unit of work is a pair (variant, seed), a result the dict that `variants.train` returns
+    A run is a pair (variant, seed), a result the dict that `variants.train` returns
     for it. Other numbers of epochs make other files, so that studies can share a folder.
     """
 
@@ -74,22 +75,22 @@ class RunResults:
     def _get_file(self, variant, seed):
         return self.folder / f"{variant}-manual-{self.epochs}-epochs-seed-{seed}.json"
 
-    def read(self, units):
-        """Return the results that are there, and what is wrong with unusable files, by unit.
+    def read(self, runs):
+        """Return the results that are there, and what is wrong with unusable files, by run.
 
         Raises RefusedError for results of other settings, which another run would overwrite.
         """
-        results, complaints = {}, {}
-        for unit in units:
+        results, unreadable = {}, {}
+        for run in runs:
             try:
-                results[unit] = self._read(*unit)
+                results[run] = self._read(*run)
             except FileNotFoundError:
                 pass
             except RefusedError:
                 raise
             except (ValueError, KeyError, TypeError) as error:
-                complaints[unit] = f"{self._get_file(*unit)} is not a complete result ({error!r})"
-        return results, complaints
+                unreadable[run] = f"{self._get_file(*run)} is not a complete result ({error!r})"
+        return results, unreadable
 
     def _read(self, variant, seed):
         file = self._get_file(variant, seed)
@@ -103,8 +104,13 @@ class RunResults:
                 f"{file} is the result of another run ({'; '.join(differing)}); give another "
                 "--results"
             )
-        for key in ("accuracy", "accuracy_after_epoch", "error_per_digit", "seconds"):
-            result[key]  # KeyError
+        accuracies, errors = result["accuracy_after_epoch"], result["error_per_digit"]
+        if (len(accuracies), len(errors)) != (self.epochs, OUTPUT_SIZE):
+            raise ValueError(f"it has {len(accuracies)} epochs, and errors of {len(errors)} digits")
+        if not all(0 <= fraction <= 1 for fraction in [result["accuracy"], *accuracies, *errors]):
+            raise ValueError("an accuracy or an error is no fraction")
+        if not result["seconds"] >= 0:
+            raise ValueError("its seconds are negative")
         return result
 
     def write(self, result):

@@ -75,13 +75,13 @@ def measure(net, inputs, labels, variant):
     rows = []
     for digit in range(OUTPUT_SIZE):
         outputs = a_l2[labels == digit]
-        its_outputs = outputs[:, digit]
+        digit_outputs = outputs[:, digit]
         rows.append(
             {
                 "digit": digit,
                 "recognised": (outputs.argmax(dim=1) == digit).float().mean().item(),
-                "output": its_outputs.median().item(),
-                "derivative": ((1 - its_outputs) * its_outputs).median().item(),
+                "output": digit_outputs.median().item(),
+                "derivative": ((1 - digit_outputs) * digit_outputs).median().item(),
                 "gradient": gradients[digit].norm().item(),
                 "hidden_saturated": hidden_saturated,
             }
@@ -117,9 +117,9 @@ def main():
     table = pd.concat(tables)
     atomic.write_text(folder / "trace.csv", table.to_csv(index=False, float_format="%.4g"))
     plots.save(plots.draw_trace(tables), folder / "trace.png")
-    for its_table in tables:
-        digit = its_table["digit"] == plots.find_least_recognised(its_table)
-        print(its_table[digit].to_string(index=False, float_format="%.2g"))
+    for run_table in tables:
+        digit = run_table["digit"] == plots.find_least_recognised(run_table)
+        print(run_table[digit].to_string(index=False, float_format="%.2g"))
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def train(name, seeds, *, epochs, device="cpu", data_root=DEFAULT_ROOT, data=Non
     num_images = torch.bincount(test_set.targets)  # of each digit
     num_all = len(test_set)
     accuracies = {
-        net: [(num_all - int(its_missed.sum())) / num_all for its_missed in missed[net]]
+        net: [(num_all - int(net_missed.sum())) / num_all for net_missed in missed[net]]
         for net in nets
     }
     return [

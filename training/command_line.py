@@ -11,6 +11,7 @@ import torch
 import common
 from common import RefusedError
 from training import checkpoint
+from training.run import MAX_THREADS
 
 MAX_SEED = 2**64 - 1
 
@@ -23,46 +24,34 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def create_parser(description, *, epochs, lr, threads=1, parents=()):
-    """Return an ArgumentParser with the flags of every training script and these defaults."""
-    parser = OneLineParser(description=description, allow_abbrev=False, parents=parents)
+    """Return an ArgumentParser with the flags of every training script and these defaults.
 
+    Their names are those of `training.run.Settings`, besides `--seed` and `--device`.
+    """
+    parser = OneLineParser(description=description, allow_abbrev=False, parents=parents)
     add_epochs_flag(parser, epochs)
     add = functools.partial(add_flag, parser)
     add("--lr", "learning rate", type=_positive_float, default=lr, metavar="RATE")
     add("--batch-size", "images a step", type=positive_int, default=common.BATCH_SIZE, metavar="N")
     add_device_flag(parser)
-    add("--threads", "CPU threads", type=positive_int, default=threads, metavar="N")
+    add("--threads", "CPU threads", type=_threads, default=threads, metavar="N")
     add_data_root_flag(parser)
-    parser.add_argument(
-        "--seed",
-        type=_seed,
-        metavar="N",
-        help="for initialisation and shuffling (default: drawn, or the checkpoint's)",
-    )
-    parser.add_argument(
-        "--save-model", metavar="FILE", help="write the trained state_dict here (default: nowhere)"
-    )
-    parser.add_argument(
-        "--checkpoint",
-        metavar="FILE",
-        help="write the training's state here after each epoch; resume from it (default: nowhere)",
-    )
-    parser.add_argument(
-        "--test-each-epoch", action="store_true", help="test after each epoch, too (default: no)"
-    )
-    parser.add_argument(
-        "--log",
-        metavar="FILE",
-        help="write settings, losses, test accuracies and seconds here, as CSV (default: nowhere)",
-    )
-    parser.add_argument(
-        "--quiet", action="store_true", help="show a bar instead of progress lines (default: no)"
-    )
-    parser.add_argument(
-        "--normalize",
-        action="store_true",
-        help="subtract the mean from the inputs, and divide by their deviation (default: no)",
-    )
+
+    add = parser.add_argument
+    text = "for initialisation and shuffling (default: drawn, or the checkpoint's)"
+    add("--seed", help=text, type=_seed, metavar="N")
+    text = "subtract the mean from the inputs, and divide by their deviation (default: no)"
+    add("--normalize", help=text, action="store_true")
+    text = "test after each epoch, too (default: no)"
+    add("--test-each-epoch", help=text, action="store_true")
+    text = "show a bar instead of progress lines (default: no)"
+    add("--quiet", help=text, action="store_true")
+    for flag, text in {
+        "--save-model": "write the trained state_dict here",
+        "--checkpoint": "write the training's state here after each epoch; resume from it",
+        "--log": "write settings, losses, test accuracies and seconds here, as CSV",
+    }.items():
+        add(flag, help=f"{text} (default: nowhere)", metavar="FILE")
     return parser
 
 
@@ -85,20 +74,14 @@ def add_device_flag(parser):
 
 def add_data_root_flag(parser):
     """Add `--data-root`, for a script that reads MNIST."""
-    add_flag(
-        parser,
-        "--data-root",
-        "the folder above MNIST/raw",
-        default=common.DEFAULT_ROOT,
-        metavar="FOLDER",
-    )
+    root = common.DEFAULT_ROOT
+    add_flag(parser, "--data-root", "the folder above MNIST/raw", default=root, metavar="FOLDER")
 
 
 def add_hidden_size_flag(parser, default):
     """Add `--hidden-size`, for the dense network."""
-    add_flag(
-        parser, "--hidden-size", "hidden neurons", type=positive_int, default=default, metavar="N"
-    )
+    text = "hidden neurons"
+    add_flag(parser, "--hidden-size", text, type=positive_int, default=default, metavar="N")
 
 
 def start(parser):
@@ -138,10 +121,12 @@ def _positive_float(text):
 
 
 def non_negative_float(text):
-    """Convert a flag's text to a float that is not negative, for argparse."""
-    return _check(
-        text, float, lambda number: 0 <= number < math.inf, "a finite number of 0 or more"
-    )
+    return _check(text, float, lambda number: 0 <= number < math.inf, "a finite number, 0 or more")
+
+
+def _threads(text):
+    limit = MAX_THREADS
+    return _check(text, int, lambda number: 1 <= number <= limit, f"a whole number, 1 to {limit}")
 
 
 def _seed(text):
@@ -164,11 +149,9 @@ def usable_device(text):
     "auto" is the accelerator that PyTorch finds, or the CPU.
     """
     try:
-        if text == "auto":
-            return torch.accelerator.current_accelerator(check_available=True) or torch.device(
-                "cpu"
-            )
-        device = torch.device(text)
+        device = torch.device("cpu" if text == "auto" else text)
+        if text == "auto" and torch.accelerator.is_available():
+            device = torch.accelerator.current_accelerator()
         torch.zeros(1, device=device).item()
         return device
     except (RuntimeError, AssertionError, ImportError) as error:
