@@ -238,7 +238,7 @@ def test_what_can_t_be_read_is_told(net, file, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", refuse)
         for use in (states.read, lambda file: states.check_replaceable(file, net)):
-            with pytest.raises(RefusedError, match="^can't read .*: Permission denied$"):
+            with pytest.raises(RefusedError, match=r"^can't read .*: Permission denied$"):
                 use(file)
     assert file.read_bytes() == content
 
