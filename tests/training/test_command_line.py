@@ -126,7 +126,7 @@ def test_a_resumed_run_has_the_checkpoint_s_seed(start_with, tmp_path, capsys):
         assert torch.initial_seed() == 2**63
         assert capsys.readouterr().err.startswith(f"seed {2**63}, ")
 
-    with pytest.raises(RefusedError, match=f"{file} .* training with seed {2**63}, not 7; leave"):
+    with pytest.raises(RefusedError, match=f"{re.escape(str(file))} .* seed {2**63}, not 7; leave"):
         start_with("--checkpoint", file, "--seed", 7)
 
 
