@@ -133,5 +133,5 @@ def test_two_logs_of_one_seed_are_refused(tmp_path, monkeypatch):
 def test_the_committed_table_is_that_of_the_committed_courses():
     courses = pd.read_csv(PROJECT / "results" / "convnets.csv")
     table = convnets.format_table(convnets.find_results(courses))
-    assert (PROJECT / "results" / "convnets.md").read_text() == table
-    assert table in (PROJECT / "docs" / "reproduction.md").read_text()
+    assert (PROJECT / "results" / "convnets.md").read_text(encoding="utf-8") == table
+    assert table in (PROJECT / "docs" / "reproduction.md").read_text(encoding="utf-8")

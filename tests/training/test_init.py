@@ -130,7 +130,7 @@ def test_ctrl_c_while_pytorch_is_imported_is_one_line(start, project):
     for folder in ("training", "files"):
         shutil.copytree(PROJECT / folder, project / folder, dirs_exist_ok=True)
     shutil.copy(PROJECT / "common.py", project)
-    source = (PROJECT / "pytorch_mnist.py").read_text()
+    source = (PROJECT / "pytorch_mnist.py").read_text(encoding="utf-8")
     first, rest = source.split("\nimport torch\n", 1)
     script = project / "pytorch_mnist.py"
     script.write_text(f"{first}\nprint('begun', flush=True)\nimport torch\n{rest}")
