@@ -115,6 +115,7 @@ def _read_row(row):
     if (
         min(place) < 1
         or len(row) != len(COLUMNS)
+        or None in row.values()  # a field is missing
         or not math.isfinite(values["loss"])
         or not 0 <= (values["test_accuracy"] or 0) <= 1
         or not 0 <= (values["seconds"] or 0) < math.inf
