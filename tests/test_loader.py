@@ -193,9 +193,9 @@ def test_replaced_labels_are_int64_for_each_image(kind, load, ours, theirs):
 def test_labels_as_a_column_are_refused_where_they_would_broadcast():
     dataset = TensorDataset(torch.rand(20, 10), torch.arange(20)[:, None] % 10)
     loader = common.get_loader(dataset)
-    with pytest.raises(common.RefusedError, match=r"labels must have the shape \[N\], not \[10, 1"):
+    with pytest.raises(common.RefusedError, match=r"labels must be \[N\], not \[10, 1\]"):
         common.test_network(loader, torch.nn.Identity(), lambda images: images)
-    with pytest.raises(common.RefusedError, match=r"labels must have the shape \[N\], not \[20, 1"):
+    with pytest.raises(common.RefusedError, match=r"labels must be \[N\], not \[20, 1\]"):
         common.expand_expected_output(dataset.tensors[1], 10)
 
 
