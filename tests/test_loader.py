@@ -152,7 +152,6 @@ def test_where_there_are_no_images_there_is_no_batch(case, ours):
 WRONG = {
     "empty Subset, shuffled": lambda data, load: load(Subset(data, []), shuffle=True),
     "Subset by a tensor's mask": lambda data, load: load(Subset(data, data.targets == 7)),
-    "Subset by an array's mask": lambda data, load: load(Subset(data, (data.targets == 7).numpy())),
     "Subset by a list's mask": lambda data, load: load(Subset(data, (data.targets == 7).tolist())),
     "mask as sampler": lambda data, load: load(data, shuffle=False, sampler=data.targets == 7),
     "fractions": lambda data, load: load(data, shuffle=False, sampler=np.linspace(0, 9, 5)),
@@ -199,9 +198,9 @@ def test_replaced_labels_are_int64_for_each_image(kind, load, ours, theirs):
 def test_labels_as_a_column_are_refused_where_they_would_broadcast():
     dataset = TensorDataset(torch.rand(20, 10), torch.arange(20)[:, None] % 10)
     loader = common.get_loader(dataset)
-    with pytest.raises(common.RefusedError, match=r"labels must have the shape \[N\], not \[10, 1"):
+    with pytest.raises(common.RefusedError, match=r"labels must be \[N\], not \[10, 1\]"):
         common.test_network(loader, torch.nn.Identity(), lambda images: images)
-    with pytest.raises(common.RefusedError, match=r"labels must have the shape \[N\], not \[20, 1"):
+    with pytest.raises(common.RefusedError, match=r"labels must be \[N\], not \[20, 1\]"):
         common.expand_expected_output(dataset.tensors[1], 10)
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import gzip
 import io
-import os
 import zipfile
 
 import pytest
@@ -20,7 +19,7 @@ from training.checkpoint import Checkpoint, describe_optimizer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 fuzz = settings(
-    max_examples=int(os.environ.get("N", 50)),
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

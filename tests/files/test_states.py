@@ -66,14 +66,6 @@ def assert_refused(file, match, net=None):
 # What is written
 
 
-def test_pytorch_loads_a_saved_model_bit_for_bit(net, file):
-    save(net, file)
-    restored = Layer()
-    restored.load_state_dict(torch.load(file, weights_only=True))
-    assert_equal_weights(restored, net)
-    assert list(file.parent.iterdir()) == [file]
-
-
 def test_a_network_is_described_with_the_plain_arguments_of_its_class(net):
     described = states.describe(net, nn.CrossEntropyLoss(), None)
     assert described["network"] == f"{__name__}.Layer"
@@ -112,27 +104,7 @@ def test_a_network_s_own_layer_of_a_wrapper_s_name_is_kept(file):
     assert_equal_weights(states.load_network(Own(), file), net)
 
 
-def test_a_full_disk_is_the_system_s_error_and_leaves_the_older_model(net, file):
-    save(net, file)
-    with full_disk(1000), pytest.raises(RefusedError) as caught:
-        save(Layer(300, 200), file)
-    assert str(caught.value) == f"can't save to {file}: {os.strerror(errno.EFBIG)}"
-    assert_restored(file, net)
-    assert list(file.parent.iterdir()) == [file]
-
-
 # What is read
-
-
-@pytest.mark.parametrize("new_format", [True, False])
-def test_what_torch_save_writes_is_loaded(net, file, new_format):
-    torch.save(net.state_dict(), file, _use_new_zipfile_serialization=new_format)
-    assert_restored(file, net)
-
-
-def test_a_checkpoint_s_network_is_taken(net, file, home):
-    Checkpoint(file, {}, net, torch.optim.SGD(net.parameters(), lr=0.1)).write(3)
-    assert_restored(f"~/{file.name}", net)
 
 
 def test_another_network_is_refused_by_name(net, file):
@@ -184,25 +156,22 @@ def test_a_pickled_network_is_refused_and_runs_nothing(file, new_format, capsys)
 
 
 @pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated
-def test_a_program_is_named_as_such(file, recwarn):
+def test_a_program_and_a_picture_are_named_as_such(file, recwarn):
     net = nn.Linear(30, 20)
     torch.jit.save(torch.jit.script(net), file)
     recwarn.clear()
     assert_refused(file, r"is a TorchScript program; save the weights: torch.save\(net.state_dict")
     assert list(recwarn) == []
+    Image.new("L", (28, 28)).save(file, "PNG")
+    assert_refused(file, "is a picture, not a saved network")
     torch.export.save(torch.export.export(net, (torch.zeros(1, 30),)), file)
     assert_refused(file, r"is a program of torch.export; save the weights: torch.save\(net.state_d")
 
 
-def test_a_picture_is_named_as_such(file):
-    for kind in ("PNG", "JPEG", "TIFF"):
-        Image.new("L", (28, 28)).save(file, kind)
-        assert_refused(file, "is a picture, not a saved network")
-
-
 @pytest.mark.parametrize("new_format", [True, False])
-def test_a_truncated_file_is_refused(net, file, new_format):
+def test_what_torch_save_writes_is_read_and_refused_when_truncated(net, file, new_format):
     torch.save(net.state_dict(), file, _use_new_zipfile_serialization=new_format)
+    assert_restored(file, net)  # the whole one
     content = file.read_bytes()
     for num_bytes in (0, 1, 10, 100, 1000, len(content) // 2, len(content) - 1):
         file.write_bytes(content[:num_bytes])
@@ -246,18 +215,14 @@ def test_what_can_t_be_read_is_told(net, file, monkeypatch):
 # What may be replaced
 
 
-def test_a_saved_model_may_be_replaced_and_a_new_name_used(net, file):
+def test_only_a_saved_model_is_replaced(net, file):
     states.check_replaceable(file, net)
     assert not file.exists()
     save(net, file)
     states.check_replaceable(file, net)
-    assert_restored(file, net)
-
-
-def test_a_file_that_is_no_saved_model_may_not_be_replaced(net, file):
-    contents = [b"", b"my thesis", b"PK, but no zip file"]
     Checkpoint(file, {}, net, torch.optim.SGD(net.parameters(), lr=0.1)).write(3)
-    for content in (file.read_bytes(), *contents):
+    assert_restored(file, net)  # a checkpoint's network is taken, too
+    for content in (file.read_bytes(), b"", b"my thesis", b"PK, but no zip file"):
         file.write_bytes(content)
         with pytest.raises(RefusedError, match=f"{re.escape(str(file))} exists and is not a sav"):
             states.check_replaceable(file, net)

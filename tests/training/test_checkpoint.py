@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import PROJECT, full_disk
+from conftest import PROJECT
 from torch import nn
 
 import backprop_manual_mnist
@@ -100,16 +100,6 @@ def test_a_resumed_training_ends_in_the_same_bits_and_lines(loader, tmp_path, ca
     assert (tmp_path / "file").read_bytes() == content
 
 
-def test_a_compiled_network_s_checkpoint_is_a_plain_one_s(tmp_path):
-    net = Network()
-    create_checkpoint(tmp_path / "file", torch.compile(net), create_sgd(net)).write(3)
-    assert checkpoint.read(tmp_path / "file")["model"].keys() == net.state_dict().keys()
-    for wrap in (torch.compile, lambda net: net):
-        again = Network()
-        assert create_checkpoint(tmp_path / "file", wrap(again), create_sgd(again)).resume(9) == 3
-        assert_equal_weights(again, net)
-
-
 def test_by_hand_equals_autograd_also_after_a_resumption(small_mnist, tmp_path, capsys):
     outcomes = []
     for script in (pytorch_mnist, backprop_manual_mnist):
@@ -138,8 +128,9 @@ def test_an_accelerator_s_random_state_is_kept(tmp_path, monkeypatch, capsys):
         get_rng_state=lambda device: torch.arange(9, dtype=torch.uint8),
         set_rng_state=lambda state, device: restored.append((state.tolist(), device)),
     )
-    monkeypatch.setattr(torch, "get_device_module", lambda device: accelerator)
     device = torch.device("cuda", 1)
+    modules = {device: accelerator, torch.device("cpu"): torch.cpu}
+    monkeypatch.setattr(torch, "get_device_module", modules.get)
 
     class Elsewhere(Network):
         def parameters(self):
@@ -149,20 +140,9 @@ def test_an_accelerator_s_random_state_is_kept(tmp_path, monkeypatch, capsys):
         use(create_checkpoint(tmp_path / "file", Elsewhere(), create_sgd(Network())))
     assert restored == [(list(range(9)), device)]
     assert "could not be restored" not in capsys.readouterr().err
-
-
-def test_only_the_model_s_own_device_s_random_state_is_saved(file):
-    """To ask another device for its state would create a context there."""
-    assert list(checkpoint.read(file)["random_states"]) == ["cpu"]
-
-
-def test_a_random_state_that_can_t_be_restored_is_told(file, capsys):
-    content = states.read(file)
-    content["random_states"]["cuda"] = torch.zeros(16, dtype=torch.uint8)  # trained on a GPU
-    states.write(content, file)
-    assert create_checkpoint(file).resume(9) == 3
-    stderr = capsys.readouterr().err.splitlines()
-    assert stderr[1:] == ["what cuda drew at random could not be restored"]
+    assert create_checkpoint(tmp_path / "file").resume(9) == 1  # where there is none
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1:] == ["what cuda drew at random could not be restored"]
 
 
 # Refusals
@@ -192,10 +172,6 @@ def assert_refused(file, match, net=None, optimizer=None, num_epochs=9, **settin
     assert torch.equal(torch.get_rng_state(), random_state)
 
 
-def test_more_epochs_than_asked_for_are_refused_with_both_numbers(file):
-    assert_refused(file, "after epoch 3, and only 2 are asked for; give more", num_epochs=2)
-
-
 def test_another_training_is_refused_by_what_differs(file):
     net = Network()
     for setting, value, saved in (
@@ -209,6 +185,11 @@ def test_another_training_is_refused_by_what_differs(file):
     adam = torch.optim.Adam(net.parameters(), lr=0.1, weight_decay=1e-4)
     assert_refused(file, "optimizer: 'Adam' here, 'SGD' in the file", net, adam)
     assert_refused(file, r"\(data: 'MNIST' here, None in the file\)", data="MNIST")
+    assert_refused(file, "after epoch 3, and only 2 are asked for; give more", num_epochs=2)
+    net[1] = nn.Linear(784, 30)
+    assert_refused(file, r"1.weight has the shape \[20, 784\], not \[30, 784\]", net)
+    # What is off is not known: a new setting of another version of PyTorch ends no training.
+    assert create_checkpoint(file, new=False).resume(9) == 3
 
 
 def test_each_parameter_group_is_compared(tmp_path):
@@ -229,30 +210,18 @@ def test_each_parameter_group_is_compared(tmp_path):
     assert create_checkpoint(file, *create((0.1, 0.2))).resume(9) == 3
 
 
-def test_a_setting_that_is_off_is_one_that_is_not_known(file):
-    """So that a new setting of another version of PyTorch doesn't end a training."""
-    create_checkpoint(file, older=False).write(3)
-    assert create_checkpoint(file, newer=False).resume(9) == 3
-
-
-def test_another_network_is_refused_by_name(file):
-    net = Network()
-    net[1] = nn.Linear(784, 30)
-    assert_refused(file, r"1.weight has the shape \[20, 784\], not \[30, 784\]", net)
-
-
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("format", 99, "has checkpoint format 99, this program writes and reads"),
         ("format", None, "is not a checkpoint; --checkpoint needs one or a new file"),
-        *((name, None, rf"no whole checkpoint \({name}\)") for name in ("settings", "epoch")),
-        *((name, None, rf"no whole checkpoint \({name}\)") for name in ("seed", "model")),
-        *((name, None, rf"no whole checkpoint \({name}\)") for name in ("optimizer",)),
+        *((name, None, f"no whole checkpoint .{name}.") for name in ("seed", "model", "settings")),
+        *((name, None, f"no whole checkpoint .{name}.") for name in ("epoch", "optimizer")),
         ("random_states", {}, "no whole checkpoint"),
         ("random_states", {"cpu": torch.zeros(3)}, "no whole checkpoint"),
         ("optimizer", {}, "no whole checkpoint"),
         ("model", {"1.weight": 3}, "no network's state_dict"),
+        ("model", {"1.weight": torch.tensor(float("nan"))}, "not finite, in 1.weight"),
         ("epoch", "3", r"no whole checkpoint \(epoch\)"),
     ],
 )
@@ -261,30 +230,6 @@ def test_a_field_that_is_missing_or_of_another_kind_is_refused(file, field, valu
     del content[field]
     states.write(content if value is None else content | {field: value}, file)
     assert_refused(file, message)
-
-
-def test_weights_that_are_not_finite_are_refused(file):
-    content = states.read(file)
-    content["model"]["4.bias"][1] = float("nan")
-    states.write(content, file)
-    assert_refused(file, "not finite, in 4.bias")
-
-
-def test_damaged_files_and_saved_models_are_refused(file):
-    content = file.read_bytes()
-    for damaged in (content[: len(content) // 2], b"", b"x"):
-        file.write_bytes(damaged)
-        assert_refused(file, "is damaged")
-    torch.save(Network().state_dict(), file)
-    assert_refused(file, "is not a checkpoint; --checkpoint needs one or a new file")
-
-
-def test_a_full_disk_keeps_the_last_good_checkpoint(file):
-    content = file.read_bytes()
-    with full_disk(1000), pytest.raises(RefusedError, match=f"can't save to {file}: File too larg"):
-        create_checkpoint(file).write(4)
-    assert file.read_bytes() == content
-    assert list(file.parent.iterdir()) == [file]
 
 
 # Killing real trainings

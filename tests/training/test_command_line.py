@@ -30,24 +30,6 @@ def start_with(parser, monkeypatch):
 # Flags
 
 
-def test_defaults_are_the_article_s(parser):
-    assert vars(parser.parse_args([])) == {
-        "epochs": 30,
-        "lr": 3.0,
-        "batch_size": 10,
-        "device": torch.device("cpu"),
-        "threads": 1,
-        "data_root": "./data",
-        "seed": None,
-        "save_model": None,
-        "checkpoint": None,
-        "test_each_epoch": False,
-        "normalize": False,
-        "log": None,
-        "quiet": False,
-    }
-
-
 def test_help_names_each_flag_and_its_default(parser):
     text = " ".join(parser.format_help().split())
     defaults = {
@@ -68,9 +50,9 @@ def test_help_names_each_flag_and_its_default(parser):
     for flag, default in defaults.items():
         pattern = rf"{flag} [^(]*(\([^)]*\) )?[^(]*\(default: {re.escape(default)}\)"
         assert re.search(pattern, text), flag
-    assert {flag.split()[0] for flag in defaults} | {"--help"} == set(
-        re.findall(r"--[a-z-]+", text)
-    )
+    assert {flag.split()[0] for flag in defaults} | {"--help"} == set(re.findall("--[a-z-]+", text))
+    arguments = parser.parse_args([])
+    assert (arguments.seed, arguments.normalize, arguments.quiet) == (None, False, False)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +60,7 @@ def test_help_names_each_flag_and_its_default(parser):
     [
         *("--epochs 0", "--epochs -1", "--epochs 1.5", "--epochs", "--epoch 3", "extra"),
         *("--lr 0", "--lr -3", "--lr nan", "--lr inf", "--lr fast"),
-        *("--batch-size 0", "--threads 0", "--threads 2147483648"),
+        *("--batch-size 0", "--threads 0", "--threads 100000"),
         *("--seed -1", "--seed 18446744073709551616"),
         *("--device gpu", "--device meta", "--device cuda:99"),
     ],
@@ -106,20 +88,16 @@ def test_patterns_are_expanded_which_windows_shells_leave_as_they_are(tmp_path, 
 # Seeds
 
 
-def test_seeds_of_the_whole_range_are_taken(start_with, capsys):
+def test_seeds_of_the_whole_range_are_taken_and_drawn_anew(start_with, capsys):
     for seed in (0, 2**64 - 1):
         device, settings = start_with("--seed", seed)
         assert torch.initial_seed() == seed
         assert device == torch.device("cpu")
         assert "seed" not in settings
         assert capsys.readouterr().err.startswith(f"seed {seed}, device cpu, 1 CPU thread(s), ")
-
-
-def test_a_seed_is_drawn_anew(start_with):
-    start_with()
-    first = torch.initial_seed()
-    start_with()
-    assert first != torch.initial_seed() < 2**32
+    drawn = {start_with() and torch.initial_seed() for _ in range(2)}
+    assert len(drawn) == 2
+    assert max(drawn) < 2**32
 
 
 def test_a_resumed_run_has_the_checkpoint_s_seed(start_with, tmp_path, capsys):
@@ -139,44 +117,23 @@ def test_a_resumed_run_has_the_checkpoint_s_seed(start_with, tmp_path, capsys):
         start_with("--checkpoint", file, "--seed", 7)
 
 
-@pytest.mark.parametrize("file", ["", "folder/"])
-def test_a_checkpoint_that_names_no_file_is_left_to_the_run_to_refuse(start_with, tmp_path, file):
-    (tmp_path / "folder").mkdir()
-    _, settings = start_with("--checkpoint", file and f"{tmp_path}/{file}")
-    assert settings["checkpoint"].endswith(file)
-
-
 def test_nothing_is_trained_without_a_stdout(start_with, monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)  # as Python has it after `>&-`
     with pytest.raises(RefusedError, match="stdout is closed"):
         start_with("--seed", 1)
 
 
-def test_nothing_is_trained_with_a_full_stderr(start_with, monkeypatch):
-    """`2>/dev/full`: the seed can't be told, without which the run can't be repeated."""
-
-    class Full:
-        def write(self, text):
-            raise OSError("No space left on device")
-
-    monkeypatch.setattr(sys, "stderr", Full())
-    with pytest.raises(OSError, match="No space left"):
-        start_with("--seed", 1)
-
-
 # Devices
 
 
-@pytest.mark.parametrize(
-    ("accelerator", "device"), [(None, "cpu"), (torch.device("cuda", 1), "cuda:1")]
-)
+@pytest.mark.parametrize(("accelerator", "device"), [(None, "cpu"), ("cpu:0", "cpu:0")])
 def test_auto_is_the_accelerator_that_there_is(parser, monkeypatch, accelerator, device):
-    monkeypatch.setattr(
-        torch.accelerator, "current_accelerator", lambda check_available: accelerator
-    )
+    """Pretended by "cpu:0", the one that computes everywhere; "meta" computes nowhere."""
+    found = accelerator
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: found is not None)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device(found))
     assert parser.parse_args(["--device", "auto"]).device == torch.device(device)
+    found = "meta"
     assert parser.parse_args([]).device == torch.device("cpu")
-
-
-def test_a_device_of_a_number_is_tried(parser):
-    assert parser.parse_args(["--device", "cpu:0"]).device == torch.device("cpu:0")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--device", "auto"])
