@@ -81,7 +81,9 @@ def check_replaceable(file, net):
     if atomic.resolve(file).exists():
         try:
             is_model = is_state(read(file))
-        except RefusedError:
+        except RefusedError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise
             is_model = False
         if not is_model:
             raise RefusedError(f"{file} exists and is not a saved network; give another name")
@@ -168,7 +170,7 @@ def read(file):
         raise RefusedError(f"there is no file {file}")
     if file.stat().st_size > MAX_BYTES:
         raise RefusedError(f"{file} is larger than {MAX_BYTES:,} bytes: it is no network of ours")
-    content = io.BytesIO(file.read_bytes())  # from here on, what goes wrong is the content's fault
+    content = io.BytesIO(atomic.read(file))  # from here on, what goes wrong is the content's fault
     names = []
     try:
         if zipfile.is_zipfile(content):

@@ -168,13 +168,13 @@ def main():
     parser.add_argument("logs", nargs="+", metavar="LOG", help="a file of --log")
     add_results_flag(parser, "where data, table and picture go")
     settings = parser.parse_args()
-    courses = pd.concat(map(read_course, settings.logs))
+    courses = pd.concat(map(read_course, command_line.expand(settings.logs)))
     if courses.duplicated([*KIND, "seed", "epoch"]).any():
         raise RefusedError("two logs are of the same network, inputs, epochs and seed; give one")
     folder = create_folder(settings.results)
 
     table = format_table(find_results(courses))
-    atomic.write_text(folder / "convnets.csv", courses.to_csv(index=False))
+    atomic.write_text(folder / "convnets.csv", courses.to_csv(index=False, lineterminator="\n"))
     atomic.write_text(folder / "convnets.md", table)
     plots.save(draw(courses), folder / "convnets.png")
     print(table, end="")

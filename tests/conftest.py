@@ -73,6 +73,14 @@ def get_shared_folder(tmp_path_factory):
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """The home folder, which `~` stands for: the test's own."""
+    for name in ("HOME", "USERPROFILE"):  # Windows'
+        monkeypatch.setenv(name, str(tmp_path))
+    return tmp_path
+
+
 ONE_EPOCH = "--epochs 1 --batch-size 40 --seed 3 --device cpu"
 
 

@@ -4,6 +4,7 @@ import functools
 import gzip
 import hashlib
 import importlib
+import re
 import shutil
 import sys
 
@@ -141,7 +142,9 @@ def test_an_unpacked_file_of_another_length_is_refused(change, tmp_path):
     write_data(raw, pack=False)
     file = raw / "train-labels-idx1-ubyte"
     file.write_bytes(change(file.read_bytes()))
-    with pytest.raises(common.RefusedError, match=f"{file} is damaged .*its header tells of 20"):
+    with pytest.raises(
+        common.RefusedError, match=f"{re.escape(str(file))} is damaged .*its header tells of 20"
+    ):
         common.get_dataset(tmp_path)
 
 
@@ -184,8 +187,7 @@ def test_a_root_with_a_single_file_is_not_downloaded_to(downloads, root, raw):
     assert (downloads, list_all(root)) == ([], before)
 
 
-def test_the_home_folder_may_be_written_as_a_tilde(root, monkeypatch):
-    monkeypatch.setenv("HOME", str(root.parent))
+def test_the_home_folder_may_be_written_as_a_tilde(root, home):
     assert len(common.get_dataset("~/data")) == 20
 
 

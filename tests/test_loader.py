@@ -5,6 +5,7 @@ Each case is run by `common.get_loader`, and by a plain DataLoader over our data
 
 import copy
 import itertools
+import os
 import pickle
 
 import numpy as np
@@ -129,8 +130,13 @@ CASES = {
 }
 
 
+NO_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows starts workers anew")
+
+
 @LOADERS
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=NO_FORK if case == "workers" else ()) for case in CASES]
+)
 def test_a_loader_gives_what_the_plain_one_gives(case, load, ours, theirs):
     given = go_through(CASES[case](ours, load))
     assert_same(given, go_through(CASES[case](theirs, DataLoader)))

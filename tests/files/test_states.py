@@ -186,10 +186,26 @@ def test_a_flipped_bit_is_refused(net, file):
 def test_what_can_t_be_a_model_is_refused_before_it_is_read(file, tmp_path, monkeypatch):
     monkeypatch.setattr(io, "BytesIO", lambda content: pytest.fail("it is read"))
     with open(file, "wb") as stream:
-        stream.truncate(6_000_000_000)  # of which the disk keeps nothing
+        stream.truncate(500_000_001)
     assert_refused(file, "is larger than 500,000,000 bytes")
-    for other in (tmp_path / "missing.pt", tmp_path, "/dev/zero"):
-        assert_refused(other, f"there is no file {other}$")
+    for other in (tmp_path / "missing.pt", tmp_path, Path(os.devnull).resolve()):
+        assert_refused(other, f"there is no file {re.escape(str(other))}$")
+
+
+def test_what_can_t_be_read_is_told(net, file, monkeypatch):
+    """As a file that another program has open, on Windows."""
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    save(net, file)
+    content = file.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        for use in (states.read, lambda file: states.check_replaceable(file, net)):
+            with pytest.raises(RefusedError, match=r"^can't read .*: Permission denied$"):
+                use(file)
+    assert file.read_bytes() == content
 
 
 # What may be replaced
@@ -204,7 +220,7 @@ def test_only_a_saved_model_is_replaced(net, file):
     assert_restored(file, net)  # a checkpoint's network is taken, too
     for content in (file.read_bytes(), b"", b"my thesis", b"PK, but no zip file"):
         file.write_bytes(content)
-        with pytest.raises(RefusedError, match=f"{file} exists and is not a saved network"):
+        with pytest.raises(RefusedError, match=f"{re.escape(str(file))} exists and is not a sav"):
             states.check_replaceable(file, net)
         assert file.read_bytes() == content
 

@@ -133,6 +133,6 @@ def test_two_logs_of_one_seed_are_refused(tmp_path, monkeypatch):
 def test_the_committed_table_is_that_of_the_committed_courses():
     courses = pd.read_csv(PROJECT / "results" / "convnets.csv")
     table = convnets.format_table(convnets.find_results(courses))
-    assert (PROJECT / "results" / "convnets.md").read_text() == table
+    assert (PROJECT / "results" / "convnets.md").read_text(encoding="utf-8") == table
     pages = [page.read_text(encoding="utf-8") for page in (PROJECT / "docs").glob("*.md")]
     assert any(table in page for page in pages)

@@ -72,9 +72,8 @@ def test_medians_are_over_the_digit_s_own_images(images):
         assert row["derivative"] == pytest.approx(middle, rel=1e-3)
 
 
-def test_each_flag_reaches_the_work(tmp_path, monkeypatch, capsys):
+def test_each_flag_reaches_the_work(tmp_path, home, monkeypatch, capsys):
     """And `~` is the home folder."""
-    monkeypatch.setenv("HOME", str(tmp_path))
     images, labels = write_data(tmp_path / "data" / "MNIST" / "raw", num_images=30)
     flags = "article:1 init:2 --epochs 3 --data-root ~/data --results ~/results"
     monkeypatch.setattr("sys.argv", ["trace.py", *flags.split()])

@@ -91,7 +91,7 @@ def test_a_resumed_training_ends_in_the_same_bits_and_lines(loader, tmp_path, ca
     net = train(loader, tmp_path / "file", 4, seed=99)
     stdout, stderr = capsys.readouterr()
     assert stdout.splitlines() == expected_lines
-    assert f"resumed {tmp_path}/file after epoch 2" in stderr.splitlines()
+    assert f"resumed {tmp_path / 'file'} after epoch 2" in stderr.splitlines()
     assert_equal_weights(net, expected)
 
     content = (tmp_path / "file").read_bytes()

@@ -76,6 +76,15 @@ def test_unusable_flags_are_refused_in_one_line(parser, flags, capsys):
     assert "--help" in stderr
 
 
+def test_patterns_are_expanded_which_windows_shells_leave_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.csv", "[a].csv", "c.txt"):
+        (tmp_path / name).touch()
+    given = ["*.csv", "[a].csv", "no*.csv", str(tmp_path / "?.txt")]
+    expected = ["[a].csv", "b.csv", "[a].csv", "no*.csv", str(tmp_path / "c.txt")]
+    assert command_line.expand(given) == expected
+
+
 # Seeds
 
 
@@ -104,7 +113,7 @@ def test_a_resumed_run_has_the_checkpoint_s_seed(start_with, tmp_path, capsys):
         assert torch.initial_seed() == 2**63
         assert capsys.readouterr().err.startswith(f"seed {2**63}, ")
 
-    with pytest.raises(RefusedError, match=f"{file} .* training with seed {2**63}, not 7; leave"):
+    with pytest.raises(RefusedError, match=f"{re.escape(str(file))} .* seed {2**63}, not 7; leave"):
         start_with("--checkpoint", file, "--seed", 7)
 
 
