@@ -1,6 +1,10 @@
 """Files of networks' states: what is written, what is read, and what is refused by name."""
 
+import errno
 import io
+import os
+import re
+from pathlib import Path
 
 import pytest
 import torch
