@@ -292,7 +292,7 @@ def test_the_seed_decides_the_weights_and_the_order_of_the_images(run_script, tm
     "script", ["pytorch_mnist.py", "backprop_manual_mnist.py", "pytorch_mnist_convnet.py"]
 )
 def test_the_data_folder_reaches_the_training(run_script, tmp_path, script):
-    with pytest.raises(RefusedError, match="missing in|no MNIST files in"):
+    with pytest.raises(RefusedError, match=r"missing in|no MNIST files in"):
         (tmp_path / "MNIST" / "raw").mkdir(parents=True)
         (tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte").touch()
         run_script(script, "--data-root", tmp_path)
