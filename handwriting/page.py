@@ -18,10 +18,12 @@ SHARES = (0.5, 0.25, 0.12)  # of the strongest ink: from there on, a pixel is in
 MIN_CONTRAST = 0.05  # of the paper's light; below it, a page counts as empty
 MIN_SEPARABILITY = 0.7  # see `get_separability`; noise has 0.64, MNIST's digits have 0.85 or more
 THICKEST = 6.5  # strokes, in parts of 1/20 of the digit's longer side: MNIST's are thinner
+MAX_COMPONENTS = 250
 MAX_DIGITS = 60
 
 EMPTY = "the page is empty"
 NOTHING = "no digit stands out from the background"
+PRINT = "there is print, or noise, but no digit stands out"
 
 
 class NoDigit(ValueError):
@@ -84,16 +86,29 @@ def blur(levels, sigma):
 def is_ink_light(bands):
     """Say whether the ink is lighter than the paper, as chalk is.
 
-    Most of a page is paper. So the median of a large surrounding is paper, and what differs most
-    from it is ink.
+    Most of a page is paper. So the median of a large surrounding is paper, and what is narrow and
+    differs most from it is ink.
     """
     grey = bands.mean(axis=2).astype(np.uint8)
     factor = 200 / max(grey.shape)
     if factor < 1:
         grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    around = cv2.medianBlur(grey, max(grey.shape) // 4 * 2 + 1)
-    difference = grey.astype(float) - around
-    return (difference**3).sum() > 0
+    difference = grey.astype(float) - cv2.medianBlur(grey, max(grey.shape) // 4 * 2 + 1)
+    width = max(3, max(grey.shape) // 3)
+    narrow = close(grey, width).astype(float) + close(255 - grey, width) - 255
+    return (difference[narrow > narrow.max() / 2] ** 3).sum() > 0
+
+
+def close(levels, width):
+    """Return the levels without the dark features that are narrower than `width` pixels.
+
+    That is the morphological closing by a square. Beyond the picture, the square fits anywhere, so
+    that a narrow area along its edge counts as large.
+    """
+    width |= 1  # an even square would move the picture by a pixel
+    padded = cv2.copyMakeBorder(levels, *[width] * 4, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((width, width), np.uint8))
+    return closed[width:-width, width:-width]
 
 
 def measure_ink(bands, max_width):
@@ -104,11 +119,7 @@ def measure_ink(bands, max_width):
     all of the colours, as pencil and ballpoint are, and printed blue lines hardly; then, ink that
     is seen in one.
     """
-    width = max(3, round(max(bands.shape) * max_width))
-    padded = cv2.copyMakeBorder(bands, *[width] * 4, cv2.BORDER_CONSTANT, value=(0, 0, 0))
-    square = np.ones((width, width), np.uint8)
-    paper = cv2.erode(cv2.dilate(padded, square), square)
-    paper = paper[width:-width, width:-width].astype(np.float32)
+    paper = close(bands, max(3, round(max(bands.shape) * max_width))).astype(np.float32)
     ink = 1 - bands / paper.clip(32)
     ink -= np.median(ink, axis=(0, 1))  # noise: the closing follows the lightest pixels
     ink = ink.clip(0)
@@ -132,11 +143,14 @@ def get_thresholds(ink):
 
 def separate(ink, threshold):
     """Return the digits of a map of ink, in lines; raises NoDigit."""
-    mask = (ink > threshold).astype(np.uint8)
-    mask = ruling.remove_lines(mask)
+    whole_mask = (ink > threshold).astype(np.uint8)
+    mask = ruling.remove_lines(whole_mask)
+    is_ruled = whole_mask.sum() - mask.sum() > max(mask.shape)
     components, labels = find_components(mask)
+    if len(components) > MAX_COMPONENTS:
+        raise NoDigit(PRINT)
     components = leave_out_frames(components)
-    components = leave_out_edges(components, mask.shape)
+    components = leave_out_edges(components, mask.shape, is_ruled)
     digits = group(components, max(mask.shape))
     lines = []
     for line in arrange(digits):
@@ -177,10 +191,10 @@ def leave_out_frames(components):
     ]
 
 
-def leave_out_edges(components, shape):
-    """Leave out what reaches the picture's edge: a table, a neighbour's half.
+def leave_out_edges(components, shape, is_ruled):
+    """Leave out what reaches the picture's edge: a table, a neighbour's half, rest of a line.
 
-    Unless there is nothing else: then the digit was cut out closely.
+    Unless there is nothing else, on paper that isn't ruled: then the digit was cut out closely.
     """
     height, width = shape
     inside = [
@@ -189,7 +203,7 @@ def leave_out_edges(components, shape):
         if c.left > 0 and c.top > 0 and c.right < width and c.bottom < height and not is_flat(c)
     ]
     is_worth_it = inside and max(c.size for c in inside) > max(shape) / 30
-    if not is_worth_it:
+    if not is_worth_it and not is_ruled:
         return components
     return [
         c for c in components if c.left > 0 and c.top > 0 and c.right < width and c.bottom < height
@@ -216,7 +230,7 @@ def group(components, longest):
     others = [c for c in components if c not in mains and c.size > size / 8]
     num_alike = sum(0.5 * size < c.size for c in components)
     if num_alike > MAX_DIGITS or (num_alike > 12 and size < longest / 20):
-        raise NoDigit("there is print, or noise, but no digit stands out")
+        raise NoDigit(PRINT)
     digits = list(mains)
     is_growing = True
     while is_growing:

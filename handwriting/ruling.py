@@ -4,11 +4,24 @@ A line is followed from end to end: where the ink through it is no thicker than 
 elsewhere, it is erased; where it is thicker, a stroke crosses it, and stays.
 """
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
 MAX_TILT = np.radians(22)
 RESOLUTION = np.radians(0.5)
+
+
+class Line(NamedTuple):
+    """A line that was followed through a mask of ink."""
+
+    length: int  # columns where it is as thin as a line
+    thickness: float
+    row: float  # at column 0
+    slope: float
+    rows: np.ndarray  # of the pixels that it has
+    columns: np.ndarray
 
 
 def remove_lines(mask):
@@ -21,33 +34,60 @@ def remove_lines(mask):
             continue
         part = np.s_[top : top + height, left : left + width]
         ink = (labels[part] == label).astype(np.uint8)
-        if width > 12 and height > 12:
-            # Across first: where the lines cross, the other ones are then no longer thick.
-            cleared = remove_level_lines(ink, is_page_wide=width > 0.5 * mask.shape[1])
-            cleared = remove_level_lines(
-                np.ascontiguousarray(cleared.T), is_page_wide=height > 0.5 * mask.shape[0]
-            ).T
-            mask[part][(ink > 0) & (cleared == 0)] = 0
+        cleared = clear(ink, mask.shape)
+        mask[part][(ink > 0) & (cleared == 0)] = 0
     return mask
 
 
-def remove_level_lines(ink, is_page_wide):
-    """Return a component's ink without its lines from left to right, if they are no digit's.
+def clear(ink, page_shape):
+    """Return a component's ink without its lines, those from left to right first.
 
-    A digit has no two parallel lines as wide as itself, and no stroke as wide as the page.
+    Where lines cross, the second ones are then no longer thick. What the second ones tell about
+    the frame's tilt may show more of the first.
     """
-    width = ink.shape[1]
-    lines = find_level_lines(ink, 0.35 * width if is_page_wide else 0.7 * width)
-    followed = [follow(ink, *line) for line in lines]
-    followed = [line for line in followed if line is not None]
-    whole = [line for line in followed if line[0] > (0.7 if is_page_wide else 0.8)]
-    if len(whole) < (1 if is_page_wide else 2):
-        return ink
-    ink = ink.copy()
-    for support, rows, columns in followed:
-        if support > (0.3 if is_page_wide else 0.7):
-            ink[rows, columns] = 0
+    tilt = None
+    for is_across in (True, False, True):
+        if min(ink.shape) < 12:
+            break
+        page_width = page_shape[1 if is_across else 0]
+        turned = ink if is_across else np.ascontiguousarray(ink.T)
+        turned, slope = remove_level_lines(turned, page_width, tilt)
+        ink = turned if is_across else turned.T
+        tilt = slope if slope is not None else tilt
     return ink
+
+
+def remove_level_lines(ink, page_width, tilt):
+    """Return a component's ink without its lines from left to right, and their slope or None.
+
+    Lines that aren't a digit's: two or more in parallel, as wide as the component (less what the
+    `tilt` of the frame's other lines adds to its width), or one as wide as the page and thin.
+    """
+    height, width = ink.shape
+    is_page_wide = width > 0.5 * page_width
+    extent = width if tilt is None else max(width / 3, width - abs(tilt) * height)
+    lines = [follow(ink, *line) for line in find_level_lines(ink, 0.35 * extent)]
+    lines = [line for line in lines if line is not None and line.length > 12 * line.thickness]
+    whole = [line for line in lines if line.length > 0.8 * extent]
+    is_frame = any(are_parallel(one, other, width / 2) for one in whole for other in whole)
+    if not is_frame:
+        whole = []
+    if not is_frame and is_page_wide:
+        whole = [line for line in lines if line.length > max(0.6 * extent, 40 * line.thickness)]
+    if not whole:
+        return ink, None
+    ink = ink.copy()
+    for line in lines:
+        is_short = line.length < (0.3 if is_page_wide else 0.7) * extent
+        if not is_short:
+            ink[line.rows, line.columns] = 0
+    return ink, whole[0].slope
+
+
+def are_parallel(one, other, middle):
+    """Say whether two lines run side by side, clearly apart at a column in the middle."""
+    apart = abs(one.row + one.slope * middle - other.row - other.slope * middle)
+    return apart > 5 * max(one.thickness, other.thickness) and abs(one.slope - other.slope) < 0.05
 
 
 def find_level_lines(ink, min_votes):
@@ -76,10 +116,7 @@ def find_level_lines(ink, min_votes):
 
 
 def follow(ink, row, slope):
-    """Follow a line; return its share of the width, and rows and columns of the pixels it has.
-
-    None if there is nothing thin along it.
-    """
+    """Follow a line from the left edge, where its row is given; return a Line, or None."""
     height, width = ink.shape
     tolerance = max(2, width // 150)
     reach = 4 * tolerance + 12
@@ -101,11 +138,9 @@ def follow(ink, row, slope):
     if is_hit.sum() < 0.2 * width:
         return None
     usual = np.percentile(thickness[is_hit], 30)
-    if usual > max(6, max(ink.shape) / 40):
-        return None
     is_line = is_hit & (thickness <= 1.5 * usual + 1)
     runs = is_line & (index > gap_above) & (index < gap_below)
     where = runs.nonzero()
     inside = rows[where]
     is_valid = (inside >= 0) & (inside < height)
-    return is_line.mean(), inside[is_valid], columns[where[1]][is_valid]
+    return Line(is_line.sum(), usual, row, slope, inside[is_valid], columns[where[1]][is_valid])
