@@ -17,8 +17,8 @@ INITIAL_PARAMETERS = {"w_l1": 1.58, "b_l1": -0.14, "w_l2": 2.45, "b_l2": -0.11}
 
 
 def sigmoid(z):
-    """Return 1 / (1 + exp(-z)), in a form that doesn't overflow: exp(-ln(1 + exp(-z)))."""
-    return np.exp(-np.logaddexp(0, -z))
+    """Return the activation, 0 to 1, of a weighted input z."""
+    return 1 / (1 + np.exp(-z))
 
 
 def sigmoid_prime(z):

@@ -19,6 +19,8 @@ where W_l1 is [100, 784], W_l2 is [10, 100], * is element by element, and sigmoi
 `loss.backward()` and `optimizer.step()` compute, factor by factor in the same order.
 """
 
+import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+
 import torch
 from torch.nn.functional import linear
 
@@ -29,11 +31,19 @@ from training import command_line
 
 
 def train_network(
-    data_loader, net, num_epochs, optimizer, reshape_input, calc_loss, *, epochs=None
+    data_loader,
+    net,
+    num_epochs,
+    optimizer,
+    reshape_input,
+    calc_loss,
+    *,
+    epochs=None,
+    report=common.print_progress,
 ):
     """Fit `net`, a `pytorch_mnist.Net`, to the mean squared error as `common.train_network` does.
 
-    Of the optimizer, only the learning rate is used, and `calc_loss` only for the printed lines.
+    Of the optimizer, only the learning rate is used, and `calc_loss` only for what is reported.
     """
     device = common.get_device(net)
     num_steps = len(data_loader)
@@ -64,7 +74,7 @@ def train_network(
 
             if step % 100 == 0 or step == num_steps:
                 loss = calc_loss(a_l2, expected_outputs)
-                common.print_progress(epoch, num_epochs, step, num_steps, loss.item())
+                report(epoch, num_epochs, step, num_steps, common.read_loss(loss))
 
 
 def run_network(net, **settings):
@@ -72,7 +82,7 @@ def run_network(net, **settings):
     return pytorch_mnist.run_network(net, train_network=train_network, **settings)
 
 
-def main():
+if __name__ == "__main__":
     parser = command_line.create_parser(
         "Train and test the dense 784-100-10 network on MNIST, back-propagating by hand.",
         epochs=NUM_EPOCHS,
@@ -82,8 +92,3 @@ def main():
     device, settings = command_line.start(parser)
     network = Net(settings.pop("hidden_size")).to(device)
     run_network(network, **settings)
-    return network
-
-
-if __name__ == "__main__":
-    network = command_line.run(main)

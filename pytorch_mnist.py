@@ -6,16 +6,15 @@ PyTorch: each image is a row of 28 * 28 pixels, each digit a row of ten numbers,
 about 98 % of the test images in 30 epochs.
 """
 
-import functools
+import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
 
 import torch
 from torch import nn
 
 import common
 from common import expand_expected_output, expand_single_output  # noqa: F401 (for the REPL)
-from mnist.files import DEFAULT_ROOT
 from training import command_line
-from training.run import start_run
+from training.run import Run, Settings
 
 INPUT_SIZE = 28 * 28
 HIDDEN_SIZE = 100
@@ -28,15 +27,19 @@ transform_expected_output = expand_expected_output
 
 
 class Net(nn.Module):
-    """784 pixels to 100 hidden to 10 output neurons: float32 [N, 784] to [N, 10]."""
+    """784 pixels to 100 hidden to 10 output neurons, float32 [N, 10].
+
+    It takes rows [N, 784], or images [N, 1, 28, 28].
+    """
 
     def __init__(self, hidden_size=HIDDEN_SIZE):
         super().__init__()
+        self.hidden_size = hidden_size
         self.hidden_layer = nn.Linear(INPUT_SIZE, hidden_size)
         self.output_layer = nn.Linear(hidden_size, OUTPUT_SIZE)
 
     def forward(self, x):
-        x = torch.sigmoid(self.hidden_layer(x))
+        x = torch.sigmoid(self.hidden_layer(x.flatten(start_dim=1)))
         return torch.sigmoid(self.output_layer(x))
 
 
@@ -67,71 +70,36 @@ def create_loss_function(loss_function):
     return calc_loss
 
 
-def run_network(
-    net,
-    *,
-    epochs=None,
-    lr=None,
-    batch_size=None,
-    normalize=False,
-    data_root=DEFAULT_ROOT,
-    compile=False,
-    train_network=common.train_network,
-    **options,
-):
+def run_network(net, *, train_network=common.train_network, **settings):
     """Train `net` in place, on the device where it is, and test it; return the test result.
 
-    Epochs, learning rate and batch size are the constants above and `common.BATCH_SIZE` unless
-    they are given; `options` are those of `training.run.start_run`. The seed is the caller's:
-    `torch.manual_seed` before the net is created. Raises ValueError for settings out of range,
-    RuntimeError or OSError for data that can't be read, a loss that is not finite, or a file
-    that can't be written.
+    The settings are those of `training.run.Settings`; epochs and learning rate are the constants
+    above unless they are given. The seed is the caller's: `torch.manual_seed` before the net
+    is created. Raises RefusedError for settings out of range, data that can't be read, a loss that
+    is not finite, or a file that can't be written.
     """
-    num_epochs = NUM_EPOCHS if epochs is None else epochs
-    lr = LEARNING_RATE if lr is None else lr
-    if compile:
-        from training import compiled
-
-        if train_network is not common.train_network:
-            raise ValueError("compile=True trains by autograd: give no other train_network")
-        train_network = compiled.train_network
-
-    data = {
-        "root": data_root,
-        "transform": common.get_transform(normalize),
-        "batch_size": batch_size,
-        "device": common.get_device(net),
-    }
-    train_loader = common.get_train_loader(**data)
-    test_loader = common.get_test_loader(**data)
+    settings = Settings(**{"epochs": NUM_EPOCHS, "lr": LEARNING_RATE, **settings})
+    sgd = torch.optim.SGD(net.parameters(), lr=settings.lr)
+    loss_function = nn.MSELoss()
+    calc_loss = create_loss_function(loss_function)
     reshape_input = create_input_reshaper()
-    calc_loss = create_loss_function(nn.MSELoss())
-    sgd = torch.optim.SGD(net.parameters(), lr=lr)
-    test = functools.partial(common.test_network, test_loader, net, reshape_input)
 
-    # The article's few lines; around them, `start_run` sees to checkpoints, logs and the like.
-    options |= {"compile": compile}
-    with start_run(net, sgd, train_loader, num_epochs, test, **options) as epochs_left:
+    with Run(net, sgd, loss_function, reshape_input, settings) as run:
         train_network(
-            train_loader, net, num_epochs, sgd, reshape_input, calc_loss, epochs=epochs_left
-        )
+            run.train_loader, net, settings.epochs, sgd, reshape_input, calc_loss,
+            epochs=run.epochs, report=run.report,
+        )  # fmt: skip
         print()
-        return test()
+        return run.test()
 
 
-def main():
+if __name__ == "__main__":
     parser = command_line.create_parser(
         "Train and test the dense 784-100-10 network on MNIST, as the article does.",
         epochs=NUM_EPOCHS,
         lr=LEARNING_RATE,
     )
     command_line.add_hidden_size_flag(parser, HIDDEN_SIZE)
-    command_line.add_compile_flag(parser)
     device, settings = command_line.start(parser)
     network = Net(settings.pop("hidden_size")).to(device)
     run_network(network, **settings)
-    return network
-
-
-if __name__ == "__main__":
-    network = command_line.run(main)

@@ -6,18 +6,19 @@ everywhere in it, and max-pooling keeps where they are found, at half the resolu
 end in ten plain linear outputs; the softmax is part of the loss, `nn.CrossEntropyLoss`.
 """
 
+import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+
 import argparse
-import functools
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
 import common
-from mnist.files import DEFAULT_ROOT
 from pytorch_mnist import OUTPUT_SIZE
 from training import command_line
-from training.run import start_run
+from training.run import Run, Settings
 
 NUM_THREADS = 2  # a convolution is large enough to be shared out
 
@@ -113,50 +114,32 @@ def identity(images):
     return images
 
 
-def run_network(
-    net,
-    *,
-    epochs,
-    lr,
-    weight_decay=0.0,
-    batch_size=None,
-    extend_data=False,
-    normalize=False,
-    data_root=DEFAULT_ROOT,
-    compile=False,
-    threads=NUM_THREADS,
-    **options,
-):
+@dataclass(frozen=True)
+class ConvNetSettings(Settings):
+    """The settings of a training, and the weight decay of its optimizer."""
+
+    weight_decay: float = 0.0
+    threads: int = NUM_THREADS
+
+
+def run_network(net, **settings):
     """Train `net` in place, on the device where it is, and test it; return the test result.
 
-    `options` are those of `training.run.start_run`. Raises ValueError for settings out of range,
-    RuntimeError or OSError as `pytorch_mnist.run_network` does.
+    The settings are those of `ConvNetSettings`, `epochs` and `lr` needed. Raises RefusedError as
+    `pytorch_mnist.run_network` does.
     """
-    train_network = common.train_network
-    if compile:
-        from training import compiled
-
-        train_network = compiled.train_network
-
-    # Channels last in memory: on the CPU, a convolution then takes two thirds of the time.
-    net.to(memory_format=torch.channels_last)
-    data = {
-        "root": data_root,
-        "transform": common.get_transform(normalize),
-        "batch_size": batch_size,
-        "device": common.get_device(net),
-    }
-    train_loader = common.get_train_loader(extend_data=extend_data, **data)
-    test_loader = common.get_test_loader(**data)
+    settings = ConvNetSettings(**settings)
+    net.to(memory_format=torch.channels_last)  # on the CPU, this takes two thirds of the time
+    sgd = torch.optim.SGD(net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     calc_loss = nn.CrossEntropyLoss()
-    sgd = torch.optim.SGD(net.parameters(), lr=lr, weight_decay=weight_decay)
-    test = functools.partial(common.test_network, test_loader, net, identity)
 
-    options |= {"compile": compile, "threads": threads}
-    with start_run(net, sgd, train_loader, epochs, test, **options) as epochs_left:
-        train_network(train_loader, net, epochs, sgd, identity, calc_loss, epochs=epochs_left)
+    with Run(net, sgd, calc_loss, identity, settings) as run:
+        common.train_network(
+            run.train_loader, net, settings.epochs, sgd, identity, calc_loss,
+            epochs=run.epochs, report=run.report,
+        )  # fmt: skip
         print()
-        return test()
+        return run.test()
 
 
 def create_parser():
@@ -171,7 +154,6 @@ def create_parser():
         threads=NUM_THREADS,
         parents=[net_parser],
     )
-    command_line.add_compile_flag(parser)
     parser.add_argument(
         "--weight-decay",
         "--wd",
@@ -190,12 +172,7 @@ def create_parser():
     return parser
 
 
-def main():
+if __name__ == "__main__":
     device, settings = command_line.start(create_parser())
     network = DESIGNS[settings.pop("net")].network().to(device)
     run_network(network, **settings)
-    return network
-
-
-if __name__ == "__main__":
-    network = command_line.run(main)

@@ -11,6 +11,8 @@ torchrun's --nnodes and --rdzv-endpoint in place of --standalone. What is finish
 again, whatever happens on the way.
 """
 
+import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+
 import argparse
 import functools
 import math
@@ -18,7 +20,7 @@ import sys
 
 import torch
 
-from mnist import files as mnist_files
+from files import atomic
 from pytorch_mnist import NUM_EPOCHS
 from study import variants, workers
 from study.results import RunResults, add_results_flag, create_folder
@@ -52,7 +54,7 @@ def create_parser():
     )
     command_line.add_epochs_flag(parser, NUM_EPOCHS)
     add_results_flag(parser, "where results are kept")
-    add("--device", "auto or a name", type=command_line.usable_device, default="auto")
+    command_line.add_device_flag(parser)
     command_line.add_data_root_flag(parser)
     return parser
 
@@ -74,32 +76,32 @@ def parse_seeds(text):
 def main():
     settings = create_parser().parse_args()
     names = list(dict.fromkeys(settings.variants))  # each once
-    units = [(name, seed) for name in names for seed in settings.seeds]
-    mnist_files.prepare(mnist_files.find_root(settings.data_root))  # or says so at once
+    runs = [(name, seed) for name in names for seed in settings.seeds]
+    data = variants.name_data(settings.data_root)
     folder = create_folder(settings.results)
-    files = RunResults(folder, settings.epochs)
+    files = RunResults(folder, settings.epochs, data)
     rank, size, store = workers.join()
-    if rank == 0:
-        files.lock()
-        print(
-            f"{len(units)} runs, of {', '.join(names)} with {len(settings.seeds)} seed(s) each; "
-            f"epochs {settings.epochs}, device {settings.device}, "
-            f"{size} process(es), torch {torch.__version__}",
-            file=sys.stderr,
-        )
-
     train = functools.partial(
         variants.train,
         epochs=settings.epochs,
         device=settings.device,
         data_root=settings.data_root,
+        data=data,
     )
     on_cpu = settings.device.type == "cpu"
     at_once = SEEDS_AT_ONCE_ON_CPU if on_cpu else SEEDS_AT_ONCE_ON_GPU
-    at_once = min(at_once, math.ceil(len(units) / size))  # so that there is work for each
-    results = workers.run_share(units, files, train, at_once, rank, size, store)
-    if rank == 0:
-        report(results, folder)
+    at_once = min(at_once, math.ceil(len(runs) / size))  # so that there is work for each
+    if rank > 0:
+        workers.run_share(runs, files, train, at_once, rank, size, store)
+        return
+    with atomic.lock(folder / "summary.md"):
+        print(
+            f"{len(runs)} runs, of {', '.join(names)} with {len(settings.seeds)} seed(s) each; "
+            f"epochs {settings.epochs}, device {settings.device}, "
+            f"{size} process(es), torch {torch.__version__}",
+            file=sys.stderr,
+        )
+        report(workers.run_share(runs, files, train, at_once, rank, size, store), folder)
 
 
 def report(results, folder):
@@ -117,4 +119,4 @@ def report(results, folder):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    main()

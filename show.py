@@ -1,72 +1,68 @@
 """Show what a trained network does: its mistakes, what it confuses, what its neurons look for.
 
-The network is one that a training script has saved: `python show.py FILE` shows it in a window,
-and prints each digit's precision and recall.
+    python show.py MODEL              a network that a training script has saved
+    python show.py --log FILE         the learning curve of a training
+
+open a window, or write a PNG to `--out`. In Python, `show.show(net)` draws any network.
 """
 
-import functools
+import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
 
 import numpy as np
 import torch
 from torch import nn
 
 import common
+from common import RefusedError
 from files import atomic, models
-from mnist.loader import find_stored_images
-from pytorch_mnist import OUTPUT_SIZE, Net
-from pytorch_mnist_convnet import DESIGNS
 from training import command_line, progress
 
-SIZE = (24, 10)  # inches of a picture
-WINDOW_DPI = 58  # so that a window of that size fits a laptop's screen
+SIZE = (10, 11)  # inches of a picture; legible at the width of a page
+WINDOW_DPI = 70  # so that a window of that size fits a laptop's screen
 COLUMNS = 10  # of the pictures that are made of small ones
-MAX_MISTAKES = 100  # a good network makes about 200
+MAX_MISTAKES = 50  # a good network makes about 200
+NUM_DIGITS = 10
 CAPTION_HEIGHT = 9  # in pixels of the images, which have 28
 
 
-def load_any_network(file, design=None):
-    """Return the network saved in `file`, in eval mode, and whether its inputs are normalised.
+def show(net, *, softmax=False, normalize=False, data_root=common.DEFAULT_ROOT, out=None):
+    """Draw what a network makes of the test images; print each digit's precision and recall.
 
-    Its kind is told by the names and shapes in the file; `design`, a name of the convolutional
-    script's `--net`, tells where they don't. Raises OSError or ValueError.
+    `net` takes rows or images to ten outputs; for `softmax` and `normalize` see
+    `files.models.TrainedNetwork`, which `net` may be, too. The picture goes to `out`, a PNG, or a
+    window; in a notebook, below the cell.
     """
-    state = models.read_state(file)
-    network = models.fill(_create_network(state, file, design), state, file)
-    return network.eval(), models.is_normalized(state)
+    if not isinstance(net, models.TrainedNetwork):
+        net = models.TrainedNetwork(net, softmax=softmax, normalize=normalize)
+    test_set = common.get_dataset(data_root, train=False)
+    labels, predictions, values = predict(net, test_set)
+    print_precision_and_recall(count_confusions(labels, predictions))
+    show_figure(
+        lambda figure: draw(figure, net.net, test_set.data, labels, predictions, values), out
+    )
 
 
-def _create_network(state, file, design):
-    if design is None and "conv2.weight" in state and "hidden_layer.weight" in state:
-        raise ValueError(
-            f"{file} holds a 2conv or a relu network, which look the same; say which by --net"
-        )
-    if design is not None or "conv1.weight" in state or "conv.weight" in state:
-        return DESIGNS[design or ("final" if "conv1.weight" in state else "simple")].network()
-    if "hidden_layer.weight" in state:
-        return Net(len(state["hidden_layer.weight"]))
-    return Net()
-
-
-@torch.no_grad()
 def predict(network, dataset):
-    """Return the images [N, 28, 28], labels [N], predictions [N] and their outputs [N]."""
-    stored = find_stored_images(dataset)
-    images, labels = stored.take(torch.arange(len(dataset)))
-    if isinstance(network, Net):
-        images = images.flatten(start_dim=1)
-    outputs = torch.cat([network(batch) for batch in images.split(1000)])
-    if not isinstance(network, Net):
-        outputs = outputs.softmax(dim=1)
-    values, predictions = outputs.max(dim=1)
-    return stored.images, labels, predictions, values
+    """Return the labels of a data set, the network's predictions, and their outputs: all [N].
+
+    `network` takes images [N, 1, 28, 28], as `files.models.TrainedNetwork` does.
+    """
+    labels = dataset.targets
+    if len(labels) and labels.max() >= NUM_DIGITS:
+        raise RefusedError(f"there is a label {labels.max()}, but networks here have ten outputs")
+    batches = dataset.data.unsqueeze(1).split(1000)
+    values, predictions = torch.cat([network(batch / 255) for batch in batches]).max(dim=1)
+    return labels, predictions, values
 
 
-def draw(figure, network, images, labels, predictions, values):
-    """Draw on a figure what a network makes of images, as `predict` returns it."""
-    mistakes, confusion, first_layer = figure.subplots(1, 3)
-    draw_mistakes(mistakes, images, labels, predictions, values)
-    draw_confusion(confusion, count_confusions(labels, predictions))
-    draw_first_layer(first_layer, network)
+def draw(figure, net, images, labels, predictions, values):
+    """Draw on a figure what a network makes of images [N, 28, 28]; see `predict`."""
+    axes = figure.subplot_mosaic(
+        [["mistakes", "mistakes"], ["confusion", "first layer"]], height_ratios=[6, 5]
+    )
+    draw_mistakes(axes["mistakes"], images, labels, predictions, values)
+    draw_confusion(axes["confusion"], count_confusions(labels, predictions))
+    draw_first_layer(axes["first layer"], net)
 
 
 def draw_mistakes(axes, images, labels, predictions, values):
@@ -99,14 +95,14 @@ def draw_mistakes(axes, images, labels, predictions, values):
 
 def count_confusions(labels, predictions):
     """Count the images of each digit [row] by prediction [column]: int64 [10, 10]."""
-    pairs = labels * OUTPUT_SIZE + predictions
-    return torch.bincount(pairs, minlength=OUTPUT_SIZE**2).view(OUTPUT_SIZE, OUTPUT_SIZE)
+    pairs = labels * NUM_DIGITS + predictions
+    return torch.bincount(pairs, minlength=NUM_DIGITS**2).view(NUM_DIGITS, NUM_DIGITS)
 
 
 def print_precision_and_recall(counts):
     """Print for each digit how many of its predictions are right, and of its images recognised."""
     print("digit  precision  recall")
-    for digit in range(OUTPUT_SIZE):
+    for digit in range(NUM_DIGITS):
         right = counts[digit, digit].item()
         precision = right / max(1, counts[:, digit].sum().item())
         recall = right / max(1, counts[digit].sum().item())
@@ -117,14 +113,14 @@ def draw_confusion(axes, counts):
     """Draw how many images of each digit get each prediction, the right ones in grey."""
     mistakes = (counts - counts.diag().diag()).numpy()
     image = axes.imshow(mistakes, cmap="Blues")
-    for digit in range(OUTPUT_SIZE):
-        for prediction in range(OUTPUT_SIZE):
+    for digit in range(NUM_DIGITS):
+        for prediction in range(NUM_DIGITS):
             is_dark = image.norm(mistakes[digit, prediction]) > 0.6
             colour = "gray" if digit == prediction else "white" if is_dark else "black"
             count = int(counts[digit, prediction])
             axes.text(prediction, digit, count, color=colour, ha="center", va="center")
-    axes.set_xticks(range(OUTPUT_SIZE))
-    axes.set_yticks(range(OUTPUT_SIZE))
+    axes.set_xticks(range(NUM_DIGITS))
+    axes.set_yticks(range(NUM_DIGITS))
     axes.set_xlabel("prediction")
     axes.set_ylabel("digit")
     axes.set_title("Number of test images, by digit and prediction")
@@ -132,7 +128,7 @@ def draw_confusion(axes, counts):
 
 def draw_first_layer(axes, network):
     """Draw the weights of each neuron, or filter, of the first layer as an image."""
-    first_layer = next(m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d))
+    first_layer = models.find_first_layer(network)
     side = 28 if isinstance(first_layer, nn.Linear) else first_layer.kernel_size[0]
     weights = first_layer.weight.detach().reshape(-1, side, side).numpy()
     large = np.quantile(np.abs(weights), 0.999)  # the very largest would leave the rest pale
@@ -143,10 +139,10 @@ def draw_first_layer(axes, network):
     axes.figure.colorbar(image, ax=axes, label="weight of a pixel", extend="both", shrink=0.8)
 
 
-def draw_course(figure, rows):
+def draw_learning_curve(figure, rows):
     """Draw loss and test accuracy over the epochs, from the rows of `progress.read_log`."""
     if not rows:
-        raise ValueError("the log has no lines yet")
+        raise RefusedError("the log has no lines yet")
     losses, accuracies = figure.subplots(1, 2)
     num_steps = max(step for _, step in rows)  # of an epoch
     for axes, name, label in (
@@ -173,14 +169,29 @@ def tile(images):
     return rows.reshape(-1, COLUMNS * width)
 
 
-def add_network_flags(parser):
-    """Add `--net` and `--normalize`, which tell what a saved network's file may leave open."""
-    parser.add_argument("--net", choices=DESIGNS, help="the network, where MODEL leaves it open")
-    parser.add_argument(
-        "--normalize",
-        action="store_true",
-        help="normalise the inputs (default: if the file says that the network was trained so)",
-    )
+def show_figure(draw_on, out, size=SIZE):
+    """Have `draw_on(figure)` draw a figure; show it, or write it to the PNG `out`."""
+    if out is not None:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=size, dpi=100, layout="constrained")
+        draw_on(figure)
+        atomic.write(out, lambda stream: figure.savefig(stream, format="png"))
+        return
+    from matplotlib import pyplot
+
+    from handwriting.window import BACKENDS_WITHOUT_WINDOWS
+
+    if pyplot.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
+        raise RefusedError("there is no display to open a window on; --out FILE writes a PNG")
+    draw_on(pyplot.figure(figsize=size, dpi=WINDOW_DPI, layout="constrained"))
+    pyplot.show()
+
+
+def add_network_flag(parser):
+    """Add `--net`, for a program that reads saved networks."""
+    text = "the network, where MODEL doesn't say which it is"
+    parser.add_argument("--net", choices=models.NETWORKS, help=text)
 
 
 def create_parser():
@@ -190,54 +201,30 @@ def create_parser():
         allow_abbrev=False,
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", help="a file of --save-model")
-    parser.add_argument("--log", metavar="FILE", help="draw the course of a training: its --log")
+    parser.add_argument("--log", metavar="FILE", help="draw a training's learning curve: its --log")
     parser.add_argument("--out", metavar="FILE", help="write a PNG here (default: open a window)")
-    add_network_flags(parser)
+    add_network_flag(parser)
     command_line.add_data_root_flag(parser)
     return parser
-
-
-def prepare_network(settings):
-    """Print precision and recall of the network in a file; return how to draw it on a figure."""
-    network, normalized = load_any_network(settings.model, settings.net)
-    transform = common.get_transform(normalized or settings.normalize)
-    test_set = common.get_dataset(settings.data_root, train=False, transform=transform)
-    images, labels, predictions, values = predict(network, test_set)
-    print_precision_and_recall(count_confusions(labels, predictions))
-    return lambda figure: draw(figure, network, images, labels, predictions, values)
 
 
 def main():
     settings = create_parser().parse_args()
     if (settings.model is None) == (settings.log is None):
-        raise ValueError("give either a saved network, MODEL, or the --log of a training")
+        raise RefusedError("give either a saved network, MODEL, or the --log of a training")
     if settings.out is not None:
         # A PNG only, lest a slip of the hand replace the model.
         if not settings.out.lower().endswith(".png"):
-            raise ValueError(f"--out writes a PNG; {settings.out} doesn't end in .png")
+            raise RefusedError(f"--out writes a PNG; {settings.out} doesn't end in .png")
         atomic.check_writable(settings.out)
 
     if settings.log is None:
-        draw_on = prepare_network(settings)
+        network = models.load(settings.model, settings.net)
+        show(network, data_root=settings.data_root, out=settings.out)
     else:
         _, rows = progress.read_log(settings.log)
-        draw_on = functools.partial(draw_course, rows=rows)
-    if settings.out is None:
-        from matplotlib import pyplot
-
-        from handwriting.window import BACKENDS_WITHOUT_WINDOWS
-
-        if pyplot.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
-            raise RuntimeError("there is no display to open a window on; --out FILE writes a PNG")
-        draw_on(pyplot.figure(figsize=SIZE, dpi=WINDOW_DPI, layout="constrained"))
-        pyplot.show()
-    else:
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=SIZE, dpi=100, layout="constrained")
-        draw_on(figure)
-        atomic.write(settings.out, lambda stream: figure.savefig(stream, format="png"))
+        show_figure(lambda figure: draw_learning_curve(figure, rows), settings.out, size=(10, 4))
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    main()

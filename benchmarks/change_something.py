@@ -15,14 +15,19 @@ sys.path.insert(0, str(PROJECT))
 import torch  # noqa: E402
 
 
-def read_examples():
-    """Return the page's first block, and pairs of each later one's heading and code."""
-    text = (PROJECT / "docs" / "change-something.md").read_text()
-    (_, preamble), *examples = (
-        (re.findall(r"^#+ (.*)", text[: block.start()], flags=re.MULTILINE)[-1], block[1])
-        for block in re.finditer(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    )
-    return preamble, examples
+def read_blocks():
+    """Return the heading, the info word and the code of each block of Python on the page.
+
+    The first block is what all examples begin with. The info word tells what is special:
+    "file" (a script), "pictures" (needs a folder of them), "slow", "download", or "".
+    """
+    text = (PROJECT / "docs" / "change-something.md").read_text(encoding="utf-8")
+    pattern = re.compile(r"^```python ?(.*)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+    headings = re.compile(r"^##? (.*)", flags=re.MULTILINE)
+    return [
+        (headings.findall(text[: block.start()])[-1], block[1], block[2])
+        for block in pattern.finditer(text)
+    ]
 
 
 def run(preamble, example, seed):
@@ -43,11 +48,11 @@ def main():
     settings = parser.parse_args()
     torch.set_num_threads(1)
 
-    preamble, examples = read_examples()
-    for heading, example in examples:
-        if "Fashion" in heading or settings.only not in heading:
-            continue  # Fashion-MNIST would have to be downloaded
-        results = [run(preamble, example, seed) for seed in range(1, settings.seeds + 1)]
+    (_, _, preamble), *blocks = read_blocks()
+    for heading, info, code in blocks:
+        if info not in ("", "slow") or settings.only not in heading:
+            continue
+        results = [run(preamble, code, seed) for seed in range(1, settings.seeds + 1)]
         print(
             f"{heading}: {' '.join(f'{100 * result:.2f} %' for result in sorted(results))}",
             flush=True,

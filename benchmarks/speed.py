@@ -2,19 +2,21 @@
 
     python benchmarks/speed.py
 
-takes about five minutes on two cores, prints a Markdown table and writes all measurements
-to `benchmarks/speed.json`. A run is a real script, watched from outside: an epoch lasts
-from the last progress line of the one before to its own, and start-up is what came before
-the first epoch. Rounds alternate the implementations, so that a machine that slows down slows
-them all; the table gives medians.
+takes about five minutes on two cores and prints a Markdown table; `--json FILE` keeps all
+measurements. A run is a real script, watched from outside: an epoch lasts from the last progress
+line of the one before to its own, and the first one also has the start of Python and PyTorch
+in it, so it stands apart. Rounds alternate the implementations, so that a machine that slows
+down slows them all; the table gives medians.
 """
 
 import argparse
 import itertools
 import json
+import math
 import os
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,24 +29,25 @@ import torchvision
 
 PROJECT = Path(__file__).resolve().parent.parent
 TEXTBOOK, FLOOR = "textbook pipeline", "matrix products alone"
+TEXTBOOK_SCRIPT = "tests/textbook.py"
 ALL_THREADS = torch.get_num_threads()  # PyTorch's own default
-
-CPU = ["--device", "cpu"]
 
 # Each implementation's script and flags, its number of CPU threads, and of networks at once.
 IMPLEMENTATIONS = {
-    TEXTBOOK: (["tests/textbook.py"], ALL_THREADS, 1),
-    f"{TEXTBOOK}, one thread": (["tests/textbook.py"], 1, 1),
-    "pytorch_mnist.py": (["pytorch_mnist.py", *CPU], 1, 1),
-    "pytorch_mnist.py --compile": (["pytorch_mnist.py", *CPU, "--compile"], 1, 1),
-    "backprop_manual_mnist.py": (["backprop_manual_mnist.py", *CPU], 1, 1),
+    TEXTBOOK: ([TEXTBOOK_SCRIPT], ALL_THREADS, 1),
+    f"{TEXTBOOK}, one thread": ([TEXTBOOK_SCRIPT], 1, 1),
+    "pytorch_mnist.py": (["pytorch_mnist.py"], 1, 1),
+    "backprop_manual_mnist.py": (["backprop_manual_mnist.py"], 1, 1),
     "reproduce.py, for each of five networks at once": (["benchmarks/five_networks.py"], 1, 5),
     FLOOR: (["benchmarks/matrix_products.py"], 1, 1),
 }
 
 
 def time_run(command, environment):
-    """Run a script; return its epochs' seconds, its start-up's, and its peak memory in MB."""
+    """Run a script; return its first epoch's seconds, the others', and its peak memory in MB.
+
+    The first has the start in it. The memory is NaN on Windows.
+    """
     start = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True
@@ -53,42 +56,48 @@ def time_run(command, environment):
     for line in process.stdout:
         if re.search(r"Step \[(\d+)/\1\]", line):
             epoch_ends.append(time.perf_counter())
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
+    peak_memory = math.nan
+    if hasattr(os, "wait4"):
+        _, process.returncode, usage = os.wait4(process.pid, 0)
+        # Linux counts in KiB, macOS in bytes.
+        peak_memory = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
+    if process.wait() != 0:
         raise SystemExit(f"{' '.join(command)} failed; its message stands above")
 
     epochs = [end - begin for begin, end in itertools.pairwise(epoch_ends)]
-    start_up = epoch_ends[0] - start - statistics.median(epochs)
-    # Linux counts in KiB, macOS in bytes.
-    megabytes = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
-    return {"epochs_s": epochs, "start_up_s": start_up, "peak_memory_mb": megabytes}
+    first_epoch = epoch_ends[0] - start
+    return {"first_epoch_s": first_epoch, "epochs_s": epochs, "peak_memory_mb": peak_memory}
 
 
-def measure(names, rounds, epochs, batch_size):
-    """Return for each name the measurements of its runs, one for each round."""
+def measure(names, rounds, epochs, batch_size, textbook_root):
+    """Return for each name the measurements of its runs, one for each round.
+
+    `textbook_root` is a data folder into which torchvision may unpack MNIST.
+    """
     runs = {name: [] for name in names}
-    with tempfile.TemporaryDirectory() as cache:  # so that the first --compile starts cold
-        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
-        for round_number in range(1, rounds + 1):
-            for name in names:
-                flags = ["--epochs", str(epochs), "--batch-size", str(batch_size)]
-                if name != FLOOR:
-                    flags += ["--seed", str(round_number)]
-                print(f"round {round_number}/{rounds}: {name}", file=sys.stderr)
-                (script, *own_flags), threads, _ = IMPLEMENTATIONS[name]
-                command = [sys.executable, script, *own_flags, *flags]
-                # PyTorch's default number of threads, for the pipeline that sets none
-                environment["OMP_NUM_THREADS"] = str(threads)
-                runs[name].append(time_run(command, environment))
+    environment = dict(os.environ)
+    for round_number in range(1, rounds + 1):
+        for name in names:
+            flags = ["--epochs", str(epochs), "--batch-size", str(batch_size)]
+            if name != FLOOR:
+                flags += ["--seed", str(round_number)]
+            print(f"round {round_number}/{rounds}: {name}", file=sys.stderr)
+            (script, *own_flags), threads, _ = IMPLEMENTATIONS[name]
+            if script == TEXTBOOK_SCRIPT:
+                flags += ["--data-root", str(textbook_root)]
+            command = [sys.executable, script, *own_flags, *flags]
+            # PyTorch's default number of threads, for the pipeline that sets none
+            environment["OMP_NUM_THREADS"] = str(threads)
+            runs[name].append(time_run(command, environment))
     return runs
 
 
 def summarise(runs, num_steps):
     """Return for each name its medians, and its ratios to the textbook pipeline and the floor."""
     seconds = {
-        name: statistics.median(s for run in its_runs for s in run["epochs_s"])
+        name: statistics.median(s for run in all_runs for s in run["epochs_s"])
         / IMPLEMENTATIONS[name][2]
-        for name, its_runs in runs.items()
+        for name, all_runs in runs.items()
     }
     return {
         name: {
@@ -97,17 +106,16 @@ def summarise(runs, num_steps):
             "step_us": seconds[name] / num_steps * 1e6,
             "times_faster_than_textbook": seconds[TEXTBOOK] / seconds[name],
             "times_slower_than_floor": seconds[name] / seconds[FLOOR],
-            "peak_memory_mb": statistics.median(run["peak_memory_mb"] for run in its_runs),
-            "start_up_s": statistics.median(run["start_up_s"] for run in its_runs),
-            "first_start_up_s": its_runs[0]["start_up_s"],
+            "peak_memory_mb": statistics.median(run["peak_memory_mb"] for run in all_runs),
+            "first_epoch_s": statistics.median(run["first_epoch_s"] for run in all_runs),
         }
-        for name, its_runs in runs.items()
+        for name, all_runs in runs.items()
     }
 
 
 def format_table(summary):
     lines = [
-        "| implementation | threads | s/epoch | µs/step | speed-up | products | MB | start-up s |",
+        "| implementation | threads | s/epoch | µs/step | speed-up | products | MB | first epoch |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, row in summary.items():
@@ -119,7 +127,7 @@ def format_table(summary):
             f"{row['times_faster_than_textbook']:.1f}",
             f"{row['times_slower_than_floor']:.1f}",
             f"{row['peak_memory_mb']:.0f}",
-            f"{row['start_up_s']:.1f}",
+            f"{row['first_epoch_s']:.1f}",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -155,24 +163,28 @@ def main():
         default=list(IMPLEMENTATIONS),
         help="what to time",
     )
-    parser.add_argument("--json", default=PROJECT / "benchmarks" / "speed.json", help="the result")
+    parser.add_argument("--json", metavar="FILE", help="write all measurements here")
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.epochs < 2:
         parser.error("it takes at least 1 round of 2 epochs, to have an epoch after start-up")
     names = list(dict.fromkeys([TEXTBOOK, *arguments.only, FLOOR]))  # the ratios need these two
 
-    runs = measure(names, arguments.rounds, arguments.epochs, arguments.batch_size)
+    with tempfile.TemporaryDirectory() as root:  # torchvision's MNIST unpacks its files
+        shutil.copytree(PROJECT / "data" / "MNIST", Path(root, "MNIST"))
+        runs = measure(names, arguments.rounds, arguments.epochs, arguments.batch_size, root)
     summary = summarise(runs, num_steps=60_000 / arguments.batch_size)
     machine = describe_machine()
     settings = {name: vars(arguments)[name] for name in ("rounds", "epochs", "batch_size")}
     report = {"machine": machine, "settings": settings, "summary": summary, "runs": runs}
-    Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n")
+    if arguments.json is not None:
+        with open(arguments.json, "x") as stream:
+            json.dump(report, stream, indent=1)
 
     print(format_table(summary))
     print(
         "\nSpeed-up: over the textbook pipeline. Products: in multiples of the products alone.\n"
         f"Medians of {arguments.rounds} runs of {arguments.epochs} epochs, the first of which "
-        f"counts as start-up; {machine['cpu']}, "
+        f"stands apart, with the start of the process; {machine['cpu']}, "
         f"{machine['cores']} cores, torch {machine['torch']}, Python {machine['python']}."
     )
 

@@ -4,44 +4,13 @@ import contextlib
 import glob
 import os
 import secrets
+import stat
+import time
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 
-def check_writable(file):
-    """Raise OSError if `file` can't be written, before hours of training depend on it."""
-    file = _resolve_target(file)
-    temporary_file = _get_temporary_file(file)
-    try:
-        temporary_file.touch()
-        temporary_file.unlink(missing_ok=True)
-    except OSError as error:
-        raise OSError(f"can't save to {file}: {error.strerror}") from error
-
-
-def write(file, save):
-    """Have `save(stream)` write the new content of `file`: atomically, durably.
-
-    Raises OSError if that fails; what was there before is then untouched.
-    """
-    file = _resolve_target(file)
-    temporary_file = _get_temporary_file(file)
-    try:
-        with open(temporary_file, "xb") as stream:
-            save(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary_file, file)
-        _sync_folder(file.parent)
-    except OSError as error:
-        raise OSError(f"can't save to {file}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary_file.unlink()
-
-
-def write_text(file, text):
-    """Replace the content of `file` by this text, as `write` does."""
-    write(file, lambda stream: stream.write(text.encode()))
+from common import RefusedError
 
 
 def resolve(file):
@@ -49,28 +18,105 @@ def resolve(file):
     return Path(file).expanduser().resolve()
 
 
-def remove_leftovers(file):
-    """Remove what killed writers of `file` left. Only for who knows that no other one writes it."""
-    file = resolve(file)
-    for leftover in file.parent.glob(f".{glob.escape(file.name)}.{'[0-9a-f]' * 16}.tmp"):
-        leftover.unlink(missing_ok=True)
+def check_writable(file, num_bytes=0):
+    """Raise RefusedError if so many bytes can't be written to `file`, before hours depend on it."""
+    with _explain(file):
+        file = _resolve_target(file)
+        temporary_file = _get_temporary_file(file)
+        try:
+            temporary_file.write_bytes(b"\0" * num_bytes)
+        finally:
+            temporary_file.unlink(missing_ok=True)
+
+
+def write(file, save):
+    """Have `save(stream)` write the new content of `file`: atomically, durably.
+
+    Raises RefusedError if that fails; what was there before is then untouched.
+    """
+    with _explain(file):
+        file = _resolve_target(file)
+        temporary_file = _get_temporary_file(file)
+        try:
+            with open(temporary_file, "xb") as stream:
+                save(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            _replace(temporary_file, file)
+            _sync_folder(file.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary_file.unlink()
+
+
+def write_text(file, text):
+    """Replace the content of `file` by this text, as `write` does."""
+    write(file, lambda stream: stream.write(text.encode()))
+
+
+@contextlib.contextmanager
+def lock(file):
+    """Keep other trainings off a file within a `with` block, and remove what killed writers left.
+
+    Raises RefusedError if another one is at work with it.
+    """
+    with _explain(file):
+        file = _resolve_target(file)
+        lock_file = file.with_name(f".{file.name}.lock")
+        file_lock = FileLock(lock_file, timeout=0)
+        try:
+            file_lock.acquire()
+        except Timeout:
+            raise RefusedError(
+                f"another training is at work with {file}; wait for it, or give another file"
+            ) from None
+    try:
+        for leftover in file.parent.glob(f".{glob.escape(file.name)}.{'[0-9a-f]' * 16}.tmp"):
+            leftover.unlink(missing_ok=True)
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            lock_file.unlink()
+        file_lock.release()
+
+
+@contextlib.contextmanager
+def _explain(file):
+    try:
+        yield
+    except OSError as error:
+        raise RefusedError(f"can't save to {file}: {error.strerror or error}") from error
 
 
 def _resolve_target(file):
-    """Return the absolute path to write to. Raises OSError if no file can be there."""
+    """Return the absolute path to write to. Raises RefusedError if no file can be there."""
     if not str(file) or str(file).endswith(("/", os.sep)):
-        raise OSError(f"can't save to {str(file)!r}: that names no file")
+        raise RefusedError(f"can't save to {str(file)!r}: that names no file")
     file = resolve(file)
     if not file.parent.is_dir():
-        raise FileNotFoundError(f"can't save to {file}: there is no folder {file.parent}")
+        raise RefusedError(f"can't save to {file}: there is no folder {file.parent}")
     if file.exists() and not file.is_file():
-        raise OSError(f"can't save to {file}: it exists and is not a regular file")
+        raise RefusedError(f"can't save to {file}: it exists and is not a regular file")
+    if file.exists() and not file.stat().st_mode & stat.S_IWUSR:
+        raise RefusedError(f"can't save to {file}: it is read-only")
     return file
 
 
 def _get_temporary_file(file):
     # A name of its own for each write, so that two writers don't meet in one file.
     return file.with_name(f".{file.name}.{secrets.token_hex(8)}.tmp")
+
+
+def _replace(source, file):
+    # On Windows, no file is replaced while another program has it open, such as a virus scanner.
+    for seconds in (0.1, 0.4, 1.5):
+        try:
+            return os.replace(source, file)
+        except PermissionError:
+            if os.name != "nt":
+                raise
+            time.sleep(seconds)
+    return os.replace(source, file)
 
 
 def _sync_folder(folder):

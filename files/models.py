@@ -1,120 +1,140 @@
-"""Saved networks: what PyTorch calls a `state_dict`, tensors by the names of a network's own."""
+"""Trained networks, read from their files: from images to ten outputs."""
 
-import io
-import pickle
-import zipfile
+import importlib
+from pathlib import Path
 
 import torch
-from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
+from torch import nn
 
-from files import atomic
+import common
+from common import RefusedError
+from files import states
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# The networks that a file may be of that doesn't say it, by the names of `--net`.
+NETWORKS = {
+    "dense": "pytorch_mnist.Net",
+    "simple": "pytorch_mnist_convnet.ConvNetSimple",
+    "2conv": "pytorch_mnist_convnet.ConvNetTwoConv",
+    "relu": "pytorch_mnist_convnet.ConvNetTwoConvRelu",
+    "final": "pytorch_mnist_convnet.ConvNetFinal",
+}
 
 
-def save_model(model, file, *, normalized=False):
-    """Write the model's `state_dict`, as CPU tensors, to `file`, replacing it atomically.
+class TrainedNetwork:
+    """A trained network with what belongs before and behind it: from images to ten outputs.
 
-    `normalized` says that the network was trained on normalised inputs: it is noted where a
-    `state_dict` keeps its version numbers, so that the file still loads everywhere. Raises
-    OSError if `file` can't be written; what was there before is then untouched.
+    Called with images, float32 [N, 1, 28, 28] from 0 (black) to 1 (white), it returns float32
+    [N, 10], from 0 to 1. `softmax` is for networks that end in linear outputs, `normalize`
+    for those that were trained on normalised inputs. A network that begins with a
+    `Linear` layer gets rows [N, 784].
     """
-    state = model.state_dict()
-    for name, value in state.items():
-        state[name] = value.cpu()
-    if normalized:
-        state._metadata[""]["normalized"] = True
-    write(state, file)
+
+    def __init__(self, net, *, softmax=False, normalize=False):
+        self.net = net.eval()
+        self.softmax = softmax
+        self.normalize = normalize
+
+    @torch.no_grad()
+    def __call__(self, images):
+        if self.normalize:
+            images = common.normalized_transformations.transforms[1](images)
+        if isinstance(find_first_layer(self.net), nn.Linear):
+            images = images.flatten(start_dim=1)
+        outputs = self.net(images)
+        return outputs.softmax(dim=1) if self.softmax else outputs
 
 
-def is_normalized(state):
-    """Say whether a state that `read_state` returned is of a network with normalised inputs."""
-    return getattr(state, "_metadata", {}).get("", {}).get("normalized", False)
+def find_first_layer(net):
+    """Return a network's first `Linear` or `Conv2d` layer, or None."""
+    return next((m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d)), None)
 
 
-def check_replaceable(file):
-    """Raise OSError if `file` can't be written, or holds anything but a saved network."""
-    atomic.check_writable(file)
-    file = atomic.resolve(file)
-    if file.exists():
-        try:
-            is_model = _is_state(read(file))
-        except ValueError:
-            is_model = False
-        if not is_model:
-            raise OSError(f"{file} exists and is not a saved network; give another name")
+def load(file, network=None):
+    """Return the `TrainedNetwork` in a file of `--save-model` or `--checkpoint`.
 
-
-def load_network(network, file):
-    """Load the `state_dict` in `file` into the network; return the network.
-
-    A checkpoint's network is taken, too. Raises OSError if there is no such file, ValueError if it
-    is damaged, or holds something else or another network; `network` is then unchanged.
+    `network`, one of NETWORKS, tells which it is where the file doesn't. Raises RefusedError if
+    there is no such file, or if it is damaged or holds something else.
     """
-    return fill(network, read_state(file), file)
-
-
-def read_state(file):
-    """Return the `state_dict` in `file`. Raises OSError or ValueError, with the path."""
-    state = read(file)
-    if isinstance(state, dict) and _is_state(state.get("model")):  # a checkpoint
-        state = state["model"]
-    if not _is_state(state):
-        raise ValueError(f"{file} holds no network's state_dict, as --save-model writes it")
-    consume_prefix_in_state_dict_if_present(state, "module.")  # of DataParallel
-    return state
-
-
-def _is_state(content):
-    return (
-        isinstance(content, dict)
-        and bool(content)
-        and all(isinstance(name, str) and torch.is_tensor(content[name]) for name in content)
+    content = states.read(file)
+    if isinstance(content, dict) and states.is_state(content.get("model")):  # a checkpoint
+        state, description = content["model"], content.get("settings")
+    else:
+        state, description = content, None
+    state = states.check_state(state, file)
+    said = getattr(state, "_metadata", {}).get("", {})
+    if description is None:
+        description = said.get("description")
+    if description is None:
+        description = _guess(state, network, file)
+        description["transform"] = "Normalize" if said.get("normalized") else ""  # as it once was
+    if not _is_description(description):
+        raise RefusedError(f"{file} doesn't say which network it holds, and for which loss")
+    _check_fits(description, state, file)
+    net = states.fill(_create(description, file), state, file)
+    return TrainedNetwork(
+        net,
+        softmax=description["loss"].startswith(("CrossEntropyLoss", "NLLLoss")),
+        normalize="Normalize" in description["transform"],
     )
 
 
-def fill(model, state, file):
-    """Load a `state_dict` into the model; return it. Raises ValueError, naming what differs."""
-    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
-    found = {name: list(value.shape) for name, value in state.items()}
-    for name in shapes | found:
-        if found.get(name) != shapes.get(name):
-            raise ValueError(
-                f"{file} holds another network than {type(model).__name__}: there, {name} has "
-                f"the shape {found.get(name)}, not {shapes.get(name)}"
-            )
-    model.load_state_dict(state)
-    return model
+def _is_description(content):
+    return (
+        isinstance(content, dict)
+        and all(isinstance(content.get(name), str) for name in ("network", "loss", "transform"))
+        and isinstance(content.get("arguments", {}), dict)
+    )
 
 
-def write(content, file):
-    """Write tensors and plain values to `file`: atomically, and durably. Raises OSError."""
-    buffer = io.BytesIO()  # so that a full disk is the system's error, not PyTorch's
-    torch.save(content, buffer)
-    atomic.write(file, lambda stream: stream.write(buffer.getbuffer()))
+def _check_fits(description, state, file):
+    with torch.device("meta"):  # which takes no memory, whatever the size
+        states.check_fits(_create(description, file), state, file)
 
 
-def read(file):
-    """Return the tensors and plain values that `torch.save` wrote, in any format since 1.0.
-
-    Raises OSError or ValueError, with the path.
-    """
-    file = atomic.resolve(file)
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}")
-    content = io.BytesIO(file.read_bytes())  # from here on, what goes wrong is the content's fault
+def _create(description, file):
+    """Return an untrained network as described; its class is looked for beside the scripts."""
+    module, _, name = description["network"].rpartition(".")
+    if not module.isidentifier() or not (PROJECT / f"{module}.py").is_file():
+        raise RefusedError(
+            f"{file} holds a network of the class {description['network']}, which is not in a "
+            "script of this folder; in Python, show.show(net) shows any network"
+        )
+    network = getattr(importlib.import_module(module), name, None)
+    if not (isinstance(network, type) and issubclass(network, nn.Module)):
+        raise RefusedError(f"{file} holds a network {name}, but {module}.py has no such class")
+    arguments = description.get("arguments", {})
     try:
-        if zipfile.is_zipfile(content):
-            with zipfile.ZipFile(content) as archive:
-                damaged = archive.testzip()  # the checksums, which torch.load doesn't look at
-            if damaged is not None:
-                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
-        content.seek(0)
-        return torch.load(content, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "global" not in str(error).lower():
-            raise ValueError(f"{file} is damaged, or no file of PyTorch's") from error
-        raise ValueError(
-            f"{file} holds more than tensors and plain values, which could run any code when it "
-            "is loaded; of a whole network, save the weights: torch.save(net.state_dict(), FILE)"
-        ) from error
-    except Exception as error:  # a damaged file can make the readers raise anything
-        raise ValueError(f"{file} is damaged, or no file of PyTorch's") from error
+        return network(**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RefusedError(f"{file} holds a network {name} of {arguments}: {error}") from error
+
+
+def _guess(state, network, file):
+    """Return the description of the network in NETWORKS that the state fits."""
+    hidden = next((state[key] for key in state if key.endswith("hidden_layer.bias")), None)
+    fitting = []
+    for name in NETWORKS if network is None else [network]:
+        is_dense = name == "dense"
+        description = {
+            "network": NETWORKS[name],
+            "arguments": {"hidden_size": len(hidden)} if is_dense and hidden is not None else {},
+            "loss": "MSELoss()" if is_dense else "CrossEntropyLoss()",
+            "transform": "",
+        }
+        try:
+            _check_fits(description, state, file)
+            fitting.append((name, description))
+        except RefusedError:
+            if network is not None:
+                raise
+    if not fitting:
+        raise RefusedError(
+            f"{file} holds a network that is none of {', '.join(NETWORKS)}; in Python, "
+            "show.show(net) shows any network"
+        )
+    if len(fitting) > 1:
+        names = " or a ".join(name for name, _ in fitting)
+        raise RefusedError(f"{file} holds a {names} network, which look alike: say which by --net")
+    return fitting[0][1]

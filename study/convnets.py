@@ -7,6 +7,8 @@ gathers any number of logs in `convnets.csv`, a row for each epoch, and draws th
 The table, `convnets.md`, has the trainings that went on to their last epoch.
 """
 
+import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+
 from typing import NamedTuple
 
 import pandas as pd
@@ -14,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 import common
+from common import RefusedError
 from files import atomic
 from pytorch_mnist_convnet import DESIGNS, Design
 from study import plots, tables
@@ -51,39 +54,39 @@ def read_course(log):
     """Return the course of a convolutional network's training, read from its log.
 
     It is a table of one row a tested epoch, with the accuracy in per cent and the seconds of
-    training up to then. Raises OSError or ValueError if the file is no log, of none of the
+    training up to then. Raises RefusedError if the file is no log, of none of the
     EXPERIMENTS, or without tests.
     """
-    training, rows = progress.read_log(log)
-    names = [name for name, its in EXPERIMENTS.items() if is_of(its.design, training)]
+    logged, rows = progress.read_log(log)
+    names = [name for name, of in EXPERIMENTS.items() if is_of(of.design, logged)]
     if not names:
-        raise ValueError(
+        raise RefusedError(
             f"{log} is the log of none of the experiments {', '.join(EXPERIMENTS)}, as the script "
             "trains them by default"
         )
     course = pd.DataFrame(
         {
             "experiment": names[0],
-            "inputs": INPUTS["Normalize" in training["transform"]],
-            "seed": training["seed"],
+            "inputs": INPUTS["Normalize" in logged["transform"]],
+            "seed": logged["seed"],
             "epoch": epoch,
-            "epochs": training["epochs"],
+            "epochs": logged["epochs"],
             "accuracy": round(100 * row["test_accuracy"], 2),
             "seconds": row["seconds"],
-            "device": training["device"],
-            "threads": training["threads"],
-            "torch": training["torch"],
-            "python": training["python"],
+            "device": logged["device"],
+            "threads": logged["threads"],
+            "torch": logged["torch"],
+            "python": logged["python"],
         }
         for (epoch, _), row in rows.items()
         if row["test_accuracy"] is not None
     )
     if course.empty:
-        raise ValueError(f"{log} has no tests yet")
+        raise RefusedError(f"{log} has no tests yet")
     return course
 
 
-def is_of(design, training):
+def is_of(design, logged):
     """Return whether a log's training is of this design, with its settings."""
     settings = {
         "network": design.network.__name__,
@@ -92,7 +95,8 @@ def is_of(design, training):
         "batch_size": common.BATCH_SIZE,
         "num_images": TRAINING_SIZE * (NUM_SHIFTED if design.extend_data else 1),
     }
-    return settings.items() <= training.items()
+    network = str(logged.get("network")).rpartition(".")[2]  # older logs name no script
+    return settings.items() <= (logged | {"network": network}).items()
 
 
 def find_results(courses):
@@ -106,18 +110,18 @@ def format_table(results):
     Trainings of the same network, inputs and number of epochs make a row.
     """
     rows = []
-    for (name, inputs, epochs), its in results.groupby(KIND):
+    for (name, inputs, epochs), trainings in results.groupby(KIND):
         experiment = EXPERIMENTS[name]
-        accuracy = its["accuracy"]
+        accuracy = trainings["accuracy"]
         spread = tables.format_range(accuracy.min(), accuracy.max())
         rows.append(
             {
                 "network": name,
                 "inputs": inputs,
                 "epochs": epochs,
-                "n": len(its),
+                "n": len(trainings),
                 "mean %": tables.format_number(accuracy.mean()),
-                "min to max %": spread if len(its) > 1 else "-",
+                "min to max %": spread if len(trainings) > 1 else "-",
                 "repository %": tables.format_number(experiment.repository[INPUTS.index(inputs)]),
                 "book %": tables.format_number(experiment.book) if inputs == INPUTS[0] else "-",
             }
@@ -132,11 +136,11 @@ def draw(courses):
     figure = plots.create_figure(height=3.6)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
-        its_courses = courses[courses["experiment"] == name]
-        for (_, inputs, *_), course in its_courses.groupby([*KIND, "seed"]):
+        panel_courses = courses[courses["experiment"] == name]
+        for (_, inputs, *_), course in panel_courses.groupby([*KIND, "seed"]):
             colour = COLOURS[inputs]
             axes.plot(course["epoch"], course["accuracy"], ".-", color=colour, lw=0.8, ms=2)
-        end = 1.04 * its_courses["epochs"].max()
+        end = 1.04 * panel_courses["epochs"].max()
         for inputs, published in zip(INPUTS, EXPERIMENTS[name].repository, strict=True):
             axes.plot(end, published, "_", color=COLOURS[inputs], ms=9, mew=1.5)
         axes.plot(end, EXPERIMENTS[name].book, "_", color="black", ms=9, mew=1.5)
@@ -166,7 +170,7 @@ def main():
     settings = parser.parse_args()
     courses = pd.concat(map(read_course, settings.logs))
     if courses.duplicated([*KIND, "seed", "epoch"]).any():
-        raise ValueError("two logs are of the same network, inputs, epochs and seed; give one")
+        raise RefusedError("two logs are of the same network, inputs, epochs and seed; give one")
     folder = create_folder(settings.results)
 
     table = format_table(find_results(courses))
@@ -177,4 +181,4 @@ def main():
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    main()

@@ -41,8 +41,8 @@ def draw_runs(runs):
     figure = create_figure(height=1.5 + 0.5 * len(names))
     panels = figure.subplots(1, 2, sharey=True)
     for axes in panels:
-        for row, (variant, its_runs) in enumerate(by_variant):
-            accuracies = 100 * its_runs["accuracy"]
+        for row, (variant, variant_runs) in enumerate(by_variant):
+            accuracies = 100 * variant_runs["accuracy"]
             offsets = np.linspace(-0.25, 0.25, len(accuracies) + 2)[1:-1]
             axes.scatter(
                 accuracies,
@@ -64,10 +64,10 @@ def draw_runs(runs):
     panels[0].set_title("Each point is a run")
     panels[1].set_title(f"The same, from {CLOSE_UP[0]} to {CLOSE_UP[1]} %")
     panels[1].set_xlim(*CLOSE_UP)
-    for row, (_, its_runs) in enumerate(by_variant):
-        num_below = (100 * its_runs["accuracy"] < CLOSE_UP[0]).sum()
+    for row, (_, variant_runs) in enumerate(by_variant):
+        num_below = (100 * variant_runs["accuracy"] < CLOSE_UP[0]).sum()
         if num_below:
-            note = f"\u25c4 {num_below} of {len(its_runs)} lower"
+            note = f"\u25c4 {num_below} of {len(variant_runs)} lower"
             panels[1].text(CLOSE_UP[0] + 0.04, row, note, va="center", fontsize=9)
     labels = ["published, of one run"]
     labels += [f"run with the {whose}'s initialisation" for whose in ("article", "book")]
@@ -93,10 +93,10 @@ def draw_epochs(runs):
     rows = [row for row in rows if row]
     figure = create_figure(height=0.6 + 2.6 * len(rows))
     panels = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
-    for row, its_panels in zip(rows, panels, strict=True):
-        for axes in its_panels[len(row) :]:
+    for row, row_panels in zip(rows, panels, strict=True):
+        for axes in row_panels[len(row) :]:
             axes.remove()
-        for name, axes in zip(row, its_panels, strict=False):
+        for name, axes in zip(row, row_panels, strict=False):
             accuracies = 100 * get_accuracy_after_epoch(runs[runs["variant"] == name])
             num_epochs = accuracies.shape[1]
             axes.plot(
@@ -115,7 +115,7 @@ def draw_epochs(runs):
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.grid(alpha=0.3)
-        its_panels[0].set_ylabel(ACCURACY)
+        row_panels[0].set_ylabel(ACCURACY)
     figure.suptitle(
         "Each line is a run, blue with the article's initialisation, orange with the book's (mind "
         "the scales); black: published figures",
@@ -191,12 +191,12 @@ def draw_trace(tables):
         worst = find_least_recognised(table)
         variant, seed = table["variant"].iloc[0], table["seed"].iloc[0]
         for axes, quantity in zip(column, quantities, strict=True):
-            for digit, its_rows in table.groupby("digit"):
+            for digit, digit_rows in table.groupby("digit"):
                 if digit == worst:
                     style = {"color": get_colour(variant), "lw": 2, "zorder": 3}
                 else:
                     style = {"color": GREY, "lw": 0.7, "alpha": 0.6}
-                axes.plot(its_rows["epoch"], its_rows[quantity], **style)
+                axes.plot(digit_rows["epoch"], digit_rows[quantity], **style)
             axes.set_yscale("linear" if quantity == "recognised" else "log")
             axes.grid(alpha=0.3)
         column[0].set_title(f"{variant}, seed {seed}: digit {worst}")

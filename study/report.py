@@ -51,8 +51,8 @@ def summarise(runs):
     """
     return pd.DataFrame(
         [
-            _summarise_variant(variant, its_runs)
-            for variant, its_runs in runs.groupby("variant", sort=False)
+            _summarise_variant(variant, variant_runs)
+            for variant, variant_runs in runs.groupby("variant", sort=False)
         ]
     )
 
@@ -112,18 +112,18 @@ def place_published(runs):
     """Return a table of one row a published figure: how many runs of its variant are below it."""
     rows = []
     for source, variant, figure in PUBLISHED:
-        its_runs = runs[runs["variant"] == variant]
-        if len(its_runs):
-            best = get_accuracy_after_epoch(its_runs).max(axis=1)
+        variant_runs = runs[runs["variant"] == variant]
+        if len(variant_runs):
+            best = get_accuracy_after_epoch(variant_runs).max(axis=1)
             rows.append(
                 {
                     "source": source,
                     "figure": figure,
                     "variant": variant,
-                    "n": len(its_runs),
+                    "n": len(variant_runs),
                     # Accuracies are multiples of 0.01 %, and floats.
-                    "below": (100 * its_runs["accuracy"] < figure - 0.001).sum(),
-                    "above": (100 * its_runs["accuracy"] > figure + 0.001).sum(),
+                    "below": (100 * variant_runs["accuracy"] < figure - 0.001).sum(),
+                    "above": (100 * variant_runs["accuracy"] > figure + 0.001).sum(),
                     "best_epoch_above": (100 * best > figure + 0.001).sum(),
                 }
             )

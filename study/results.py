@@ -1,11 +1,11 @@
 """The results of many runs on disk: one JSON file for each, so that none is run twice."""
 
+import fnmatch
 import json
 import tempfile
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from common import RefusedError
 from files import atomic
 from study import variants
 from training import command_line
@@ -17,74 +17,89 @@ def add_results_flag(parser, help):
     command_line.add_flag(parser, "--results", help, default="reproduction", metavar="FOLDER")
 
 
+# How the tables in a results folder begin, by their names.
+TABLES = {
+    "runs.csv": "variant,seed,accuracy",
+    "trace.csv": "variant,seed,epoch",
+    "convnets.csv": "experiment,inputs,seed",
+}
+
+
 def create_folder(folder):
     """Create a folder for results, unless it is there. Return its Path.
 
-    Raises OSError if it can't be created or written to.
+    Raises RefusedError if it can't be created or written to, or if it is somebody's own: neither
+    empty nor with results in it.
     """
+    if not folder:
+        raise RefusedError("--results '' names no folder; give one, or leave it out")
     folder = Path(folder).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # A file without a name, as other processes may be at work in the folder.
         with tempfile.TemporaryFile(dir=folder):
             pass
+        names = [file.name for file in folder.iterdir() if not file.name.startswith(".")]
+        is_own = any(fnmatch.fnmatch(name, "*-manual-*-epochs-seed-*.json") for name in names)
+        is_own |= any(_begins(folder / name, begin) for name, begin in TABLES.items())
     except OSError as error:
-        raise OSError(
+        raise RefusedError(
             f"can't keep results in {folder} ({error.strerror}); "
             "--results needs a folder that can be written to"
         ) from error
+    if names and not is_own:
+        raise RefusedError(
+            f"{folder} holds {names[0]} and no results: files of yours might be overwritten; give "
+            "--results an empty or a new folder"
+        )
     return folder
 
 
-class RunResults:
-    """A folder's results of runs with this number of epochs.
+def _begins(file, begin):
+    return file.is_file() and file.open("rb").read(len(begin)) == begin.encode()
 
-    A unit of work is a pair (variant, seed), a result the dict that `variants.train` returns
+
+class RunResults:
+    """A folder's results of runs with this number of epochs, on these data.
+
+    A run is a pair (variant, seed), a result the dict that `variants.train` returns
     for it. Other numbers of epochs make other files, so that studies can share a folder.
     """
 
-    def __init__(self, folder, epochs):
+    def __init__(self, folder, epochs, data=None):
         self.folder = folder
         self.epochs = epochs
-
-    def lock(self):
-        """Keep other studies off the folder, until this process ends. Raises OSError."""
-        self._lock = FileLock(self.folder / ".lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise OSError(
-                f"another reproduce.py is at work in {self.folder}; wait for it, or give "
-                "another --results"
-            ) from None
+        self.data = data
 
     def _get_file(self, variant, seed):
         return self.folder / f"{variant}-manual-{self.epochs}-epochs-seed-{seed}.json"
 
-    def read(self, units):
-        """Return the results that are there, and what is wrong with unusable files, by unit.
+    def read(self, runs):
+        """Return the results that are there, and what is wrong with unusable files, by run.
 
-        Raises OSError for results of other settings, which another run would overwrite.
+        Raises RefusedError for results of other settings, which another run would overwrite.
         """
-        results, complaints = {}, {}
-        for unit in units:
+        results, unreadable = {}, {}
+        for run in runs:
             try:
-                results[unit] = self._read(*unit)
+                results[run] = self._read(*run)
             except FileNotFoundError:
                 pass
+            except RefusedError:
+                raise
             except (ValueError, KeyError, TypeError) as error:
-                complaints[unit] = f"{self._get_file(*unit)} is not a complete result ({error!r})"
-        return results, complaints
+                unreadable[run] = f"{self._get_file(*run)} is not a complete result ({error!r})"
+        return results, unreadable
 
     def _read(self, variant, seed):
         file = self._get_file(variant, seed)
         result = json.loads(file.read_bytes())
         found = {"variant": result["variant"], "seed": result["seed"], **result["settings"]}
         wanted = {"variant": variant, "seed": seed}
-        wanted |= variants.get_settings(variant, self.epochs)
+        wanted |= variants.get_settings(variant, self.epochs, self.data)
         differing = list_differences(wanted, found)
         if differing:
-            raise OSError(
+            raise RefusedError(
                 f"{file} is the result of another run ({'; '.join(differing)}); give another "
                 "--results"
             )
@@ -93,6 +108,6 @@ class RunResults:
         return result
 
     def write(self, result):
-        """Write a result to its file, atomically and durably. Raises OSError."""
+        """Write a result to its file, atomically and durably. Raises RefusedError."""
         file = self._get_file(result["variant"], result["seed"])
         atomic.write_text(file, json.dumps(result, indent=1))

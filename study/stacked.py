@@ -3,14 +3,16 @@
 A batch of ten is so small that much of a step's time goes into starting its operations.
 Here each operation serves S networks, which differ in their initial weights and in the
 order of their images: the matrices of `backprop_manual_mnist.py` become stacks of S matrices
-and its products `bmm` and `baddbmm`, which multiply matrix by matrix. `benchmarks/stacked.py`
-shows what this saves.
+and its products `bmm` and `baddbmm`, which multiply matrix by matrix. `docs/speed.md` tells
+what this saves.
 """
 
+import itertools
+
 import torch
+from torch.utils.data import DataLoader
 
 import common
-from mnist.loader import find_stored_images
 from pytorch_mnist import INPUT_SIZE, OUTPUT_SIZE
 
 
@@ -33,33 +35,32 @@ def train_networks(nets, random_states, train_loader, lr, epochs):
     Each network draws the order of its images from its own random generator's state, as if
     it were trained alone. `epochs` is an iterable, as in `common.train_network`.
     """
-    device = common.get_device(nets[0])
-    stored = find_stored_images(train_loader.dataset)
-    stored = stored._replace(images=stored.images.to(device), labels=stored.labels.to(device))
     take_steps = create_steps(nets, lr)
     random_states = list(random_states)  # the caller's stay
     for _ in epochs:
-        orders = []
-        for index, random_state in enumerate(random_states):
-            torch.set_rng_state(random_state)
-            orders.append(train_loader.draw_order())
-            random_states[index] = torch.get_rng_state()
-        take_steps(iterate_batches(stored, torch.stack(orders), train_loader))
+        take_steps(iterate_batches(train_loader, random_states))
 
 
-def iterate_batches(stored, orders, loader):
-    """Iterate over an epoch's batches for S networks, each in its order, of [S, number of images].
+def iterate_batches(train_loader, random_states):
+    """Iterate over an epoch's batches for S networks; move on their `random_states`, a list of S.
 
-    `stored` are the data set's `StoredImages`. An item holds inputs [S, N, 784] and one-hot
-    expected outputs [S, N, 10], float32.
+    An item holds inputs [S, N, 784] and one-hot expected outputs [S, N, 10], float32.
     """
-    num_networks = len(orders)
-    batch_size = loader.batch_size
-    for indices in orders.split(loader.block_size, dim=1):
-        images, labels = stored.take(indices.flatten())
+    dataset, num_networks = train_loader.dataset, len(random_states)
+    # A DataLoader of indices draws what the loader of the images would draw.
+    indices = range(len(dataset))
+    loader = DataLoader(indices, train_loader.batch_size, shuffle=True, collate_fn=list)
+    orders = []
+    for index, random_state in enumerate(random_states):
+        torch.set_rng_state(random_state)
+        order = iter(loader)
+        orders.append(itertools.chain([next(order)], order))  # it draws up to its first batch
+        random_states[index] = torch.get_rng_state()
+    for batches in zip(*orders, strict=True):
+        images, labels = common.collate(dataset.__getitems__([*itertools.chain(*batches)]))
         a_l0 = images.view(num_networks, -1, INPUT_SIZE)
         y = common.expand_expected_output(labels, OUTPUT_SIZE).view(num_networks, -1, OUTPUT_SIZE)
-        yield from zip(a_l0.split(batch_size, dim=1), y.split(batch_size, dim=1), strict=True)
+        yield a_l0, y
 
 
 def create_steps(nets, lr):

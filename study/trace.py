@@ -8,6 +8,8 @@ and the gradient of the cost for the neuron's weights. The picture and the numbe
 `trace.png` and `trace.csv`.
 """
 
+import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+
 import argparse
 import functools
 
@@ -16,8 +18,6 @@ import torch
 
 import common
 from files import atomic
-from mnist import files as mnist_files
-from mnist.loader import find_stored_images
 from pytorch_mnist import NUM_EPOCHS, OUTPUT_SIZE
 from study import plots, stacked, variants
 from study.results import add_results_flag, create_folder
@@ -27,7 +27,7 @@ from training.run import use_threads
 SATURATED = 0.01  # a sigmoid is saturated if its value is so close to 0 or 1
 
 
-def trace(variant, seed, *, epochs=NUM_EPOCHS, data_root=mnist_files.DEFAULT_ROOT):
+def trace(variant, seed, *, epochs=NUM_EPOCHS, data_root=common.DEFAULT_ROOT):
     """Train the variant of this name from this seed; return a table of ten rows an epoch.
 
     Epoch 0 is of the untrained network. For the columns, see `measure`.
@@ -37,8 +37,7 @@ def trace(variant, seed, *, epochs=NUM_EPOCHS, data_root=mnist_files.DEFAULT_ROO
     (net,), random_states = stacked.create_networks(
         functools.partial(variants.create_network, settings), [seed]
     )
-    everything = torch.arange(len(train_loader.dataset))
-    images, labels = find_stored_images(train_loader.dataset).take(everything)
+    images, labels = variants.read_all(train_loader.dataset)
     rows = []
 
     def measure_after_each_epoch():
@@ -76,13 +75,13 @@ def measure(net, inputs, labels, variant):
     rows = []
     for digit in range(OUTPUT_SIZE):
         outputs = a_l2[labels == digit]
-        its_outputs = outputs[:, digit]
+        digit_outputs = outputs[:, digit]
         rows.append(
             {
                 "digit": digit,
                 "recognised": (outputs.argmax(dim=1) == digit).float().mean().item(),
-                "output": its_outputs.median().item(),
-                "derivative": ((1 - its_outputs) * its_outputs).median().item(),
+                "output": digit_outputs.median().item(),
+                "derivative": ((1 - digit_outputs) * digit_outputs).median().item(),
                 "gradient": gradients[digit].norm().item(),
                 "hidden_saturated": hidden_saturated,
             }
@@ -118,10 +117,10 @@ def main():
     table = pd.concat(tables)
     atomic.write_text(folder / "trace.csv", table.to_csv(index=False, float_format="%.4g"))
     plots.save(plots.draw_trace(tables), folder / "trace.png")
-    for its_table in tables:
-        digit = its_table["digit"] == plots.find_least_recognised(its_table)
-        print(its_table[digit].to_string(index=False, float_format="%.2g"))
+    for run_table in tables:
+        digit = run_table["digit"] == plots.find_least_recognised(run_table)
+        print(run_table[digit].to_string(index=False, float_format="%.2g"))
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    main()

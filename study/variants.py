@@ -12,11 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import Subset
 
 import common
-from mnist.files import DEFAULT_ROOT
-from mnist.images import keep_first
-from mnist.loader import find_stored_images
+from common import DEFAULT_ROOT
 from pytorch_mnist import LEARNING_RATE, OUTPUT_SIZE, Net
 from study import stacked
 from training.run import use_threads
@@ -72,10 +71,15 @@ BOOK_TRAINING_SIZE = 50_000  # the book keeps the last 10,000 images for validat
 def get_train_loader(variant, data_root=DEFAULT_ROOT):
     """Return the shuffled training batches, of the first 50,000 images if they are the book's."""
     transform = common.get_transform(variant.normalized)
-    loader = common.get_train_loader(root=data_root, transform=transform)
+    dataset = common.get_dataset(data_root, transform=transform)
     if variant.book_data:
-        keep_first(loader.dataset, BOOK_TRAINING_SIZE)
-    return loader
+        dataset = Subset(dataset, range(BOOK_TRAINING_SIZE))
+    return common.get_loader(dataset)
+
+
+def read_all(dataset):
+    """Return all images [M, 1, 28, 28] of a data set, and its labels [M]."""
+    return next(iter(common.get_loader(dataset, batch_size=len(dataset), shuffle=False)))
 
 
 def get_cost_factor(variant):
@@ -96,9 +100,19 @@ def get_learning_rate(variant):
     return LEARNING_RATE * get_cost_factor(variant)
 
 
-def get_settings(name, epochs):
-    """Return all that decides how a variant's run ends, but its seed: a dict of plain values."""
+def name_data(data_root=DEFAULT_ROOT):
+    """Return None if the data are MNIST's, as older results assume, or their names."""
+    names = [common.name_data(common.get_dataset(data_root, train)) for train in (True, False)]
+    return None if names == ["MNIST", "MNIST"] else names
+
+
+def get_settings(name, epochs, data=None):
+    """Return all that decides how a variant's run ends, but its seed: a dict of plain values.
+
+    `data` is what `name_data` returns.
+    """
     return {
+        "data": data,
         **VARIANTS[name]._asdict(),
         "epochs": epochs,
         "backprop": "manual",  # as the results of older versions have it
@@ -107,12 +121,13 @@ def get_settings(name, epochs):
     }
 
 
-def train(name, seeds, *, epochs, device="cpu", data_root=DEFAULT_ROOT):
+def train(name, seeds, *, epochs, device="cpu", data_root=DEFAULT_ROOT, data=None):
     """Train the variant of this name once for each of the seeds; return the results, dicts.
 
     All seeds are trained at once, by `stacked`. "article" with seed k is, up to rounding, the
-    training of `pytorch_mnist.py --seed k`. Accuracies are fractions of the test images, errors
-    fractions of a digit's test images, seconds each run's share.
+    training of `pytorch_mnist.py --seed k`. `data` is what `name_data` returns. Accuracies are
+    fractions of the test images, errors fractions of a digit's test images, seconds each run's
+    share.
     """
     variant = VARIANTS[name]
     train_loader = get_train_loader(variant, data_root)
@@ -121,7 +136,7 @@ def train(name, seeds, *, epochs, device="cpu", data_root=DEFAULT_ROOT):
 
     start = time.monotonic()
     nets, random_states = stacked.create_networks(lambda: create_network(variant).to(device), seeds)
-    test_images, test_labels = find_stored_images(test_set).take(torch.arange(len(test_set)))
+    test_images, test_labels = read_all(test_set)
     test_inputs, test_labels = test_images.flatten(1).to(device), test_labels.to(device)
     missed = {net: [] for net in nets}  # of each digit, after each epoch
 
@@ -139,7 +154,7 @@ def train(name, seeds, *, epochs, device="cpu", data_root=DEFAULT_ROOT):
     num_images = torch.bincount(test_set.targets)  # of each digit
     num_all = len(test_set)
     accuracies = {
-        net: [(num_all - int(its_missed.sum())) / num_all for its_missed in missed[net]]
+        net: [(num_all - int(net_missed.sum())) / num_all for net_missed in missed[net]]
         for net in nets
     }
     return [
@@ -149,7 +164,7 @@ def train(name, seeds, *, epochs, device="cpu", data_root=DEFAULT_ROOT):
             "accuracy": accuracies[net][-1],
             "error_per_digit": (missed[net][-1].double() / num_images).tolist(),
             "accuracy_after_epoch": accuracies[net],
-            "settings": get_settings(name, epochs),
+            "settings": get_settings(name, epochs, data),
             "machine": {
                 "device": str(device),
                 "torch": torch.__version__,

@@ -18,8 +18,8 @@ def join():
     A process that torchrun didn't start is alone. The store is the launcher's: it outlives
     a rank, so that one that is restarted finds in it what was there before.
     """
-    if not dist.is_torchelastic_launched():
-        return 0, 1, dist.HashStore()
+    if not dist.is_available() or not dist.is_torchelastic_launched():
+        return 0, 1, Store()
     store, rank, size = next(dist.rendezvous("env://"))
     if torch.accelerator.is_available():
         local_rank = int(os.environ["LOCAL_RANK"])
@@ -27,36 +27,45 @@ def join():
     return rank, size, dist.PrefixStore("reproduce", store)
 
 
-def run_share(units, files, train, at_once, rank, size, store):
-    """Run this rank's share of the units (variant, seed); wait until all ranks have run theirs.
+class Store(dict):
+    """What a process alone has of the store of `torch.distributed`, of which Windows has less."""
 
-    What has a result in the folder of `files`, or in the `store` that the `size` ranks share,
-    isn't run again. `train(variant, seeds)` returns the results of up to `at_once` seeds, which
+    set = dict.__setitem__
+
+    def check(self, keys):
+        return self.keys() >= set(keys)
+
+
+def run_share(runs, results_folder, train, at_once, rank, size, store):
+    """Run this rank's share of the runs (variant, seed); wait until all ranks have run theirs.
+
+    What has a result in `results_folder`, or in the `store` that the `size` ranks share, isn't
+    run again. `train(variant, seeds)` returns the results of up to `at_once` seeds, which
     go to both at once. So rank 0 can have all results in its folder in the end, though the
-    ranks may be on machines that share no disk; it returns them, in the order of the units.
+    ranks may be on machines that share no disk; it returns them, in the order of the runs.
     """
 
-    def is_finished(unit):
-        return store.check([str(unit)])
+    def is_finished(run):
+        return store.check([str(run)])
 
-    results, complaints = files.read(units)
-    for unit, result in results.items():
-        store.set(str(unit), json.dumps(result))
-    awaited = [unit for unit in units if unit not in results]
+    results, unreadable = results_folder.read(runs)
+    for run, result in results.items():
+        store.set(str(run), json.dumps(result))
+    awaited = [run for run in runs if run not in results]
 
-    with tqdm(total=len(units), initial=len(results), unit="run", disable=rank > 0) as progress:
+    with tqdm(total=len(runs), initial=len(results), unit="run", disable=rank > 0) as progress:
 
         def show_progress():
             awaited[:] = itertools.filterfalse(is_finished, awaited)
-            progress.update(len(units) - len(awaited) - progress.n)
+            progress.update(len(runs) - len(awaited) - progress.n)
 
-        for variant, seeds in create_tasks(units, at_once)[rank::size]:
+        for variant, seeds in create_tasks(runs, at_once)[rank::size]:
             missing = [seed for seed in seeds if not is_finished((variant, seed))]
             for seed in missing:
-                if (variant, seed) in complaints:
-                    progress.write(f"{complaints[variant, seed]}; running it again", sys.stderr)
+                if (variant, seed) in unreadable:
+                    progress.write(f"{unreadable[variant, seed]}; running it again", sys.stderr)
             for result in train(variant, missing) if missing else ():
-                files.write(result)
+                results_folder.write(result)
                 store.set(str((variant, result["seed"])), json.dumps(result))
             if rank == 0:
                 show_progress()
@@ -71,23 +80,23 @@ def run_share(units, files, train, at_once, rank, size, store):
             time.sleep(0.5)
             show_progress()
         store.set("all", "")
-    return collect(units, files, store)
+    return collect(runs, results_folder, store)
 
 
-def collect(units, files, store):
-    """Return the results of all units, in their order; write those of other ranks to files."""
-    results, _ = files.read(units)
-    for unit in units:
-        if unit not in results:
-            results[unit] = json.loads(store.get(str(unit)))
-            files.write(results[unit])
-    return [results[unit] for unit in units]
+def collect(runs, results_folder, store):
+    """Return the results of all runs, in their order; write those of other ranks to the folder."""
+    results, _ = results_folder.read(runs)
+    for run in runs:
+        if run not in results:
+            results[run] = json.loads(store.get(str(run)))
+            results_folder.write(results[run])
+    return [results[run] for run in runs]
 
 
-def create_tasks(units, at_once):
-    """Divide units (variant, seed) into tasks (variant, up to `at_once` seeds)."""
+def create_tasks(runs, at_once):
+    """Divide runs (variant, seed) into tasks (variant, up to `at_once` seeds)."""
     tasks = []
-    for variant, its_units in itertools.groupby(units, key=operator.itemgetter(0)):
-        seeds = [seed for _, seed in its_units]
+    for variant, variant_runs in itertools.groupby(runs, key=operator.itemgetter(0)):
+        seeds = [seed for _, seed in variant_runs]
         tasks += [(variant, seeds[i : i + at_once]) for i in range(0, len(seeds), at_once)]
     return tasks

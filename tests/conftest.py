@@ -1,10 +1,11 @@
 """What the tests share: the project's folder, its scripts as processes, data and batches."""
 
 import contextlib
+import gzip
 import itertools
 import json
 import os
-import resource
+import runpy
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,6 @@ import torch
 from filelock import FileLock
 
 import common
-from mnist.images import keep_first
 
 torch.set_num_threads(1)  # as the scripts do; more would wait for each other on a busy machine
 
@@ -66,6 +66,12 @@ def run(start):
     return run
 
 
+def get_shared_folder(tmp_path_factory):
+    """Return the session's own folder, the same one for all of pytest-xdist's workers."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 ONE_EPOCH = "--epochs 1 --batch-size 40 --seed 3 --device cpu"
 
 
@@ -75,7 +81,7 @@ def one_epoch(tmp_path_factory):
 
     It runs once, for all of pytest-xdist's workers.
     """
-    folder = tmp_path_factory.getbasetemp().parent / "one_epoch"
+    folder = get_shared_folder(tmp_path_factory) / "one_epoch"
     flags = [*ONE_EPOCH.split(), "--save-model", "model.pt"]
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
@@ -95,30 +101,54 @@ def one_epoch(tmp_path_factory):
 
 
 @pytest.fixture
+def run_script(monkeypatch):
+    """Return a function that runs a script of the project with flags, in this process."""
+
+    def run_script(script, *flags):
+        monkeypatch.setattr(sys, "argv", [str(script), *map(str, flags)])
+        return runpy.run_path(str(PROJECT / script), run_name="__main__")
+
+    return run_script
+
+
+def cut(dataset, num_images):
+    """Keep the first images of an MNIST data set, with their labels; return the data set."""
+    dataset.data, dataset.targets = dataset.data[:num_images], dataset.targets[:num_images]
+    return dataset
+
+
+@pytest.fixture
 def small_mnist(monkeypatch):
     """Cut what `common.get_dataset` returns down to 600 images: 60 steps an epoch."""
     get_dataset = common.get_dataset
 
     def get_small_dataset(*args, **settings):
-        return keep_first(get_dataset(*args, **settings), 600)
+        return cut(get_dataset(*args, **settings), 600)
 
     monkeypatch.setattr(common, "get_dataset", get_small_dataset)
 
 
-@pytest.fixture
-def packed_root(tmp_path):
-    """A data folder as a fresh checkout has it: the four .gz files, nothing unpacked."""
-    root = tmp_path / "packed"
+@pytest.fixture(scope="session")
+def textbook_root(tmp_path_factory):
+    """A data folder with MNIST unpacked, as torchvision's own `datasets.MNIST` reads it.
+
+    It is unpacked once, for all of pytest-xdist's workers; the project's own folder is left alone.
+    """
+    root = get_shared_folder(tmp_path_factory) / "textbook"
     raw_folder = root / "MNIST" / "raw"
-    raw_folder.mkdir(parents=True)
-    for archive in (PROJECT / "data" / "MNIST" / "raw").glob("*.gz"):
-        shutil.copy(archive, raw_folder)
+    with FileLock(f"{root}.lock"):
+        if not raw_folder.exists():
+            raw_folder.mkdir(parents=True)
+            for packed in (PROJECT / "data" / "MNIST" / "raw").glob("*.gz"):
+                with gzip.open(packed) as source, open(raw_folder / packed.stem, "wb") as target:
+                    shutil.copyfileobj(source, target)
     return root
 
 
 @contextlib.contextmanager
 def full_disk(num_bytes):
     """Let no file grow beyond so many bytes within a `with` block, as on a full disk."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, limits[1]))
     try:

@@ -6,12 +6,12 @@ import torch
 from conftest import ONE_EPOCH, PROJECT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mnist.images import keep_first
 from torch import nn
 
 import backprop_manual_mnist
 import common
 import pytorch_mnist
-from mnist.images import keep_first
 from training.run import use_threads
 
 

@@ -8,14 +8,14 @@ import torchvision
 from conftest import PROJECT, assert_same_batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mnist import files as mnist_files
+from mnist.images import keep_first
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 import common
 import pytorch_mnist
-from mnist import files as mnist_files
-from mnist.images import keep_first
 
 DATA_ROOT = mnist_files.find_root()
 

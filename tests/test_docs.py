@@ -4,10 +4,10 @@ import sys
 
 import pytest
 from conftest import PROJECT
-
-import common
 from mnist import files as mnist_files
 from mnist.images import keep_first
+
+import common
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))
 import change_something

@@ -5,6 +5,8 @@ import pytest
 import textbook
 import torch
 from conftest import PROJECT
+from mnist import files as mnist_files
+from mnist.images import keep_first
 from torch import nn
 from torchvision import datasets, transforms
 
@@ -13,8 +15,6 @@ import common
 import pytorch_mnist
 import pytorch_mnist_convnet
 from files import models
-from mnist import files as mnist_files
-from mnist.images import keep_first
 from training import command_line
 from training.run import use_threads
 

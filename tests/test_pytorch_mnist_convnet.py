@@ -3,12 +3,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from mnist.images import extend_by_shifts, keep_first
 from torch import nn
 from torch.nn import functional
 
 import common
 import pytorch_mnist_convnet as convnet
-from mnist.images import extend_by_shifts, keep_first
 
 
 def count(*layers):

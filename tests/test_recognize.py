@@ -17,6 +17,7 @@ from conftest import PROJECT
 from matplotlib.backend_bases import KeyEvent, MouseEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from mnist.images import keep_first
 from PIL import Image, ImageDraw
 from torch import nn
 
@@ -24,7 +25,6 @@ import common
 import recognize
 from files import models
 from handwriting import levels, window
-from mnist.images import keep_first
 from pytorch_mnist import Net, create_input_reshaper, create_loss_function
 from pytorch_mnist_convnet import DESIGNS
 from training import command_line

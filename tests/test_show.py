@@ -4,12 +4,12 @@ import pytest
 import torch
 from conftest import PROJECT
 from matplotlib.figure import Figure
+from mnist.images import keep_first
 from PIL import Image
 
 import common
 import show
 from files import models
-from mnist.images import keep_first
 from pytorch_mnist import Net
 from pytorch_mnist_convnet import DESIGNS
 from training import command_line, progress

@@ -1,39 +1,40 @@
 """Where a training stands, on disk: after each epoch, all that it takes to go on from there."""
 
-import contextlib
 import sys
 
 import torch
-from filelock import FileLock, Timeout
 
-from files import atomic, models
+from common import RefusedError
+from files import atomic, states
 
-FORMAT = 2
+FORMAT = 3
+FIELDS = {  # by name, of which type
+    "format": int,
+    "settings": dict,
+    "epoch": int,
+    "seed": int,
+    "model": dict,
+    "optimizer": dict,
+    "random_states": dict,
+}
 
 
-def describe(model, optimizer, **settings):
-    """Return the settings, plain values, by which a training is told from another one.
-
-    They are the kinds of model and optimizer, the optimizer's own settings, and those given.
-    """
-    return {
-        "network": type(model).__name__,
-        "optimizer": type(optimizer).__name__,
-        **{
-            name: value
-            for group in optimizer.param_groups
-            for name, value in group.items()
-            if name != "params"
-        },
-        **settings,
-    }
+def describe_optimizer(optimizer):
+    """Return the kind of optimizer and its settings, those of each parameter group."""
+    settings = {"optimizer": type(optimizer).__name__}
+    for index, group in enumerate(optimizer.param_groups):
+        of_group = f" of parameter group {index}" if len(optimizer.param_groups) > 1 else ""
+        settings |= {
+            f"{name}{of_group}": value for name, value in group.items() if name != "params"
+        }
+    return settings
 
 
 def list_differences(here, there, ignored=()):
     """Return, for each setting that differs between two such dicts, what it is in either."""
     # A setting that another version of PyTorch doesn't know yet counts as off.
     return [
-        f"{name} is {here.get(name)!r}, there {there.get(name)!r}"
+        f"{name}: {here.get(name)!r} here, {there.get(name)!r} in the file"
         for name in here | there
         if name not in ignored and (here.get(name) or None) != (there.get(name) or None)
     ]
@@ -42,37 +43,24 @@ def list_differences(here, there, ignored=()):
 class Checkpoint:
     """The file of a training: a model, its optimizer, the random generators.
 
-    `settings`, as `describe` returns them, keep another training from going on from the file.
+    `settings`, a dict of plain values, keep another training from going on from the file.
     """
 
     def __init__(self, file, settings, model, optimizer):
         self.file = atomic.resolve(file)
         self.settings = settings
-        self.model = model
+        self.model = states.unwrap(model)
         self.optimizer = optimizer
         self.device = next(model.parameters()).device
         self._device_module = torch.get_device_module(self.device)
         self._device_index = [] if self.device.type == "mps" else [self.device]
 
-    @contextlib.contextmanager
-    def lock(self):
-        """Keep other trainings off the file within a `with` block. Raises OSError if one is on."""
-        try:
-            with FileLock(self.file.with_name(f".{self.file.name}.lock"), timeout=0):
-                atomic.remove_leftovers(self.file)
-                yield
-        except Timeout:
-            raise OSError(
-                f"another training is at work with the checkpoint {self.file}; wait for it, or "
-                "give another file"
-            ) from None
-
     def write(self, epoch):
-        """Write the state after this epoch, atomically and durably. Raises OSError."""
+        """Write the state after this epoch, atomically and durably. Raises RefusedError."""
         random_states = {"cpu": torch.get_rng_state()}
         if self.device.type != "cpu":  # on which dropout draws
             random_states[self.device.type] = self._device_module.get_rng_state(*self._device_index)
-        models.write(
+        states.write(
             {
                 "format": FORMAT,
                 "settings": self.settings,
@@ -88,21 +76,31 @@ class Checkpoint:
     def resume(self, num_epochs):
         """Restore the state from the file; return its epoch, or 0 if there is no file.
 
-        Raises ValueError, naming what differs, if the file is damaged, of another training, or
+        Raises RefusedError, naming what differs, if the file is damaged, of another training, or
         of more than `num_epochs` epochs; file and model are then unchanged.
         """
         if not self.file.is_file():
             return 0
         content = read(self.file)
-        self._refuse_another_training(content["settings"])
+        differing = list_differences(self.settings, content["settings"])
+        if differing:
+            raise RefusedError(
+                f"{self.file} is a checkpoint of another training ({'; '.join(differing)}); "
+                "give the same settings, or a new file"
+            )
         epoch = content["epoch"]
         if epoch > num_epochs:
-            raise ValueError(
+            raise RefusedError(
                 f"{self.file} is a checkpoint after epoch {epoch}, and only {num_epochs} are asked "
                 "for; give more epochs, or a new file"
             )
-        models.fill(self.model, content["model"], self.file)
-        self.optimizer.load_state_dict(content["optimizer"])
+        states.check_fits(self.model, content["model"], self.file)
+        try:
+            torch.Generator().set_state(content["random_states"]["cpu"])
+            self.optimizer.load_state_dict(content["optimizer"])
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise RefusedError(f"{self.file} is no whole checkpoint; use a new file") from error
+        states.fill(self.model, content["model"], self.file)
         print(f"resumed {self.file} after epoch {epoch}", file=sys.stderr)
         self._restore_random_states(content["random_states"])
         return epoch
@@ -116,25 +114,21 @@ class Checkpoint:
         for lost in states:
             print(f"what {lost} drew at random could not be restored", file=sys.stderr)
 
-    def _refuse_another_training(self, saved):
-        differing = list_differences(self.settings, saved)
-        if differing:
-            raise ValueError(
-                f"{self.file} is a checkpoint of another training ({'; '.join(differing)}); "
-                "give the same settings, or a new file"
-            )
-
 
 def read(file):
-    """Return the content of a checkpoint. Raises OSError, or ValueError if it isn't one."""
-    content = models.read(file)
+    """Return the content of a checkpoint. Raises RefusedError if there is none, or it isn't one."""
+    content = states.read(file)
     if not isinstance(content, dict) or "format" not in content:
-        raise ValueError(f"{file} is not a checkpoint; --checkpoint needs one or a new file")
-    if content["format"] != FORMAT:
-        raise ValueError(
+        raise RefusedError(f"{file} is not a checkpoint; --checkpoint needs one or a new file")
+    if not isinstance(content["format"], int) or content["format"] != FORMAT:
+        raise RefusedError(
             f"{file} has checkpoint format {content['format']}, this program writes "
             f"and reads {FORMAT}; use the program that wrote it, or a new file"
         )
+    for name, kind in FIELDS.items():
+        if not isinstance(content.get(name), kind):
+            raise RefusedError(f"{file} is no whole checkpoint ({name}); use a new file")
+    states.check_state(content["model"], file)
     return content
 
 

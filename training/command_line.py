@@ -1,19 +1,17 @@
-"""The training scripts' talk with the terminal: flags, device, seed, one-line errors."""
+"""The training scripts' command line: flags, device, seed."""
 
 import argparse
-import contextlib
 import functools
 import math
-import os
 import secrets
-import signal
 import sys
 
 import torch
 
 import common
-from mnist import files as mnist_files
+from common import RefusedError
 from training import checkpoint
+from training.run import MAX_THREADS
 
 MAX_SEED = 2**64 - 1
 
@@ -26,46 +24,34 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def create_parser(description, *, epochs, lr, threads=1, parents=()):
-    """Return an ArgumentParser with the flags of every training script and these defaults."""
-    parser = OneLineParser(description=description, allow_abbrev=False, parents=parents)
+    """Return an ArgumentParser with the flags of every training script and these defaults.
 
+    Their names are those of `training.run.Settings`, besides `--seed` and `--device`.
+    """
+    parser = OneLineParser(description=description, allow_abbrev=False, parents=parents)
     add_epochs_flag(parser, epochs)
     add = functools.partial(add_flag, parser)
     add("--lr", "learning rate", type=_positive_float, default=lr, metavar="RATE")
     add("--batch-size", "images a step", type=positive_int, default=common.BATCH_SIZE, metavar="N")
-    add("--device", "auto (an accelerator, else cpu) or a name", type=usable_device, default="auto")
-    add("--threads", "CPU threads", type=positive_int, default=threads, metavar="N")
+    add_device_flag(parser)
+    add("--threads", "CPU threads", type=_threads, default=threads, metavar="N")
     add_data_root_flag(parser)
-    parser.add_argument(
-        "--seed",
-        type=_seed,
-        metavar="N",
-        help="for initialisation and shuffling (default: drawn, or the checkpoint's)",
-    )
-    parser.add_argument(
-        "--save-model", metavar="FILE", help="write the trained state_dict here (default: nowhere)"
-    )
-    parser.add_argument(
-        "--checkpoint",
-        metavar="FILE",
-        help="write the training's state here after each epoch; resume from it (default: nowhere)",
-    )
-    parser.add_argument(
-        "--test-each-epoch", action="store_true", help="test after each epoch, too (default: no)"
-    )
-    parser.add_argument(
-        "--log",
-        metavar="FILE",
-        help="write settings, losses, test accuracies and seconds here, as CSV (default: nowhere)",
-    )
-    parser.add_argument(
-        "--quiet", action="store_true", help="show a bar instead of progress lines (default: no)"
-    )
-    parser.add_argument(
-        "--normalize",
-        action="store_true",
-        help="subtract the mean from the inputs, and divide by their deviation (default: no)",
-    )
+
+    add = parser.add_argument
+    text = "for initialisation and shuffling (default: drawn, or the checkpoint's)"
+    add("--seed", help=text, type=_seed, metavar="N")
+    text = "subtract the mean from the inputs, and divide by their deviation (default: no)"
+    add("--normalize", help=text, action="store_true")
+    text = "test after each epoch, too (default: no)"
+    add("--test-each-epoch", help=text, action="store_true")
+    text = "show a bar instead of progress lines (default: no)"
+    add("--quiet", help=text, action="store_true")
+    for flag, text in {
+        "--save-model": "write the trained state_dict here",
+        "--checkpoint": "write the training's state here after each epoch; resume from it",
+        "--log": "write settings, losses, test accuracies and seconds here, as CSV",
+    }.items():
+        add(flag, help=f"{text} (default: nowhere)", metavar="FILE")
     return parser
 
 
@@ -80,24 +66,22 @@ def add_epochs_flag(parser, default):
     add_flag(parser, "--epochs", text, type=positive_int, default=default, metavar="N")
 
 
+def add_device_flag(parser):
+    """Add `--device`, for a program that trains."""
+    text = "cpu, cuda, mps, another of PyTorch's names, or auto: an accelerator if there is one"
+    add_flag(parser, "--device", text, type=usable_device, default="cpu", metavar="NAME")
+
+
 def add_data_root_flag(parser):
     """Add `--data-root`, for a script that reads MNIST."""
-    root = mnist_files.DEFAULT_ROOT
+    root = common.DEFAULT_ROOT
     add_flag(parser, "--data-root", "the folder above MNIST/raw", default=root, metavar="FOLDER")
-
-
-def add_compile_flag(parser):
-    """Add `--compile`, for a script that trains through `common.train_network`."""
-    parser.add_argument(
-        "--compile", action="store_true", help="run steps through torch.compile (default: no)"
-    )
 
 
 def add_hidden_size_flag(parser, default):
     """Add `--hidden-size`, for the dense network."""
-    add_flag(
-        parser, "--hidden-size", "hidden neurons", type=positive_int, default=default, metavar="N"
-    )
+    text = "hidden neurons"
+    add_flag(parser, "--hidden-size", text, type=positive_int, default=default, metavar="N")
 
 
 def start(parser):
@@ -106,6 +90,8 @@ def start(parser):
     The settings are a dict of keyword arguments, by the flags' names. What it takes to
     repeat the run goes to stderr.
     """
+    if sys.stdout is None:
+        raise RefusedError("stdout is closed, so there is nowhere to print the results")
     settings = vars(parser.parse_args())
     seed, device = settings.pop("seed"), settings.pop("device")
     file = settings["checkpoint"]
@@ -113,7 +99,7 @@ def start(parser):
     if seed is None:
         seed = secrets.randbelow(2**32) if saved_seed is None else saved_seed
     if saved_seed not in (None, seed):
-        raise ValueError(
+        raise RefusedError(
             f"{file} is a checkpoint of the training with seed {saved_seed}, not {seed}; "
             "leave --seed out, or give a new file"
         )
@@ -126,44 +112,6 @@ def start(parser):
     return device, settings
 
 
-def run(main):
-    """Return `main()`; what goes wrong becomes one line on stderr and a non-zero exit status.
-
-    Status 1 stands for an error, 2 for unusable flags. Ctrl-C ends the process by SIGINT, so
-    that a shell's loop ends, too; at a prompt (`python -i`, IPython's `%run`) it just interrupts.
-    """
-    script = os.path.basename(sys.argv[0])
-    try:
-        if sys.stdout is None:
-            raise OSError("stdout is closed, so there is nowhere to print the results")
-        result = main()
-        sys.stdout.flush()  # here, what goes wrong with it is still told in one line
-        return result
-    except BrokenPipeError:
-        _give_up_stdout()
-        sys.exit(141)  # as a shell reports a program ended by SIGPIPE
-    except KeyboardInterrupt:
-        if sys.flags.interactive or hasattr(sys, "ps1"):
-            raise
-        print(f"{script}: interrupted", file=sys.stderr)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGINT)
-    except (OSError, RuntimeError, ValueError, IndexError) as error:  # IndexError: odd labels
-        with contextlib.suppress(OSError):
-            print(f"{script}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        _give_up_stdout()
-        sys.exit(1)
-
-
-def _give_up_stdout():
-    # Python's own last flush at exit would fail again, and say so, unless it goes nowhere.
-    try:
-        sys.stdout.flush()
-    except (OSError, AttributeError):
-        if sys.stdout is not None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def positive_int(text):
     return _check(text, int, lambda number: 1 <= number < 2**31, "a whole number of 1 or more")
 
@@ -173,10 +121,12 @@ def _positive_float(text):
 
 
 def non_negative_float(text):
-    """Convert a flag's text to a float that is not negative, for argparse."""
-    return _check(
-        text, float, lambda number: 0 <= number < math.inf, "a finite number of 0 or more"
-    )
+    return _check(text, float, lambda number: 0 <= number < math.inf, "a finite number, 0 or more")
+
+
+def _threads(text):
+    limit = MAX_THREADS
+    return _check(text, int, lambda number: 1 <= number <= limit, f"a whole number, 1 to {limit}")
 
 
 def _seed(text):
@@ -194,30 +144,18 @@ def _check(text, convert, is_valid, wanted):
 
 
 def usable_device(text):
-    """Return the torch.device of this name, after a try whether it computes."""
+    """Return the torch.device of this name, after a try whether it computes.
+
+    "auto" is the accelerator that PyTorch finds, or the CPU.
+    """
     try:
-        if text == "auto":
-            return _find_accelerator() or torch.device("cpu")
-        return _try(torch.device(text))
+        device = torch.device("cpu" if text == "auto" else text)
+        if text == "auto" and torch.accelerator.is_available():
+            device = torch.accelerator.current_accelerator()
+        torch.zeros(1, device=device).item()
+        return device
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).strip().split("\n")[0].split(". ")[0]
         raise argparse.ArgumentTypeError(
             f"PyTorch can't use {text!r} here ({reason}); try cpu, cuda, cuda:1, mps or auto"
         ) from None
-
-
-def _find_accelerator():
-    if not torch.accelerator.is_available():
-        return None
-    accelerator = torch.accelerator.current_accelerator()
-    try:
-        return _try(accelerator)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().split("\n")[0]
-        print(f"{accelerator} can't be used ({reason}); using the CPU", file=sys.stderr)
-        return None
-
-
-def _try(device):
-    torch.zeros(1, device=device).item()
-    return device

@@ -1,108 +1,193 @@
-"""What a training needs around its loops: threads, checkpoints, tests, a saved network."""
+"""What a training needs around its loops: data, threads, checkpoint, log, a saved network."""
 
 import contextlib
-import inspect
 import itertools
 import platform
+import sys
+from dataclasses import dataclass
 
 import torch
 
 import common
-from files import atomic, models
-from training import progress
-from training.checkpoint import Checkpoint, describe, read_seed
+from common import RefusedError
+from files import atomic, states
+from training.checkpoint import Checkpoint, describe_optimizer, read_seed
+from training.progress import Bar, Log
+
+MAX_THREADS = 1024
 
 
-@contextlib.contextmanager
-def start_run(
-    model,
-    optimizer,
-    train_loader,
-    num_epochs,
-    test,
-    *,
-    compile=False,
-    threads=1,
-    save_model=None,
-    checkpoint=None,
-    test_each_epoch=False,
-    log=None,
-    quiet=False,
-    **unknown,
-):
-    """Within a `with` block, yield the epochs to train, 1 to `num_epochs`, as an iterable.
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a training, as the flags of the same names set them.
 
-    PyTorch computes on `threads` CPU threads meanwhile. With `save_model`, the model's weights
-    are written to that file at the end of the block. With `checkpoint`, the training's state (the
-    model's, the optimizer's, the random generators') is written to that file after each epoch, and
-    restored from it if it is there: then only the epochs that are left are yielded. With
-    `test_each_epoch`, `test()` is called after each epoch. For `log` and `quiet` see
-    `progress.follow`. Raises OSError or ValueError for files that can't be read or written, before
-    the training.
+    `batch_size=None` is `common.BATCH_SIZE`. With `save_model`, the trained network is written to
+    that file. With `checkpoint`, the training's state (the network's, the optimizer's, the random
+    generators') is written there after each epoch, and a training resumes from it if it is there.
+    For `log` see `progress.Log`; `quiet` shows a bar in place of the printed lines.
     """
-    if unknown:
-        options = inspect.signature(start_run).parameters.values()
-        names = [option.name for option in options if option.kind is option.KEYWORD_ONLY]
-        raise TypeError(
-            f"unknown setting {', '.join(unknown)}; run_network takes epochs, lr, batch_size, "
-            f"normalize, data_root, {', '.join(names)}"
+
+    epochs: int
+    lr: float
+    batch_size: int | None = None
+    extend_data: bool = False
+    normalize: bool = False
+    data_root: str = common.DEFAULT_ROOT
+    threads: int = 1
+    save_model: str | None = None
+    checkpoint: str | None = None
+    test_each_epoch: bool = False
+    log: str | None = None
+    quiet: bool = False
+
+    def __post_init__(self):
+        if self.epochs < 1:
+            raise RefusedError(f"the number of epochs must be at least 1, not {self.epochs}")
+        if not 1 <= self.threads <= MAX_THREADS:
+            raise RefusedError(f"threads must be 1 to {MAX_THREADS}, not {self.threads}")
+        for (name, file), (other, other_file) in itertools.combinations(self.get_files(), 2):
+            if atomic.resolve(file) == atomic.resolve(other_file):
+                raise RefusedError(f"{name} and {other} can't be the same file, {file}")
+
+    def get_files(self):
+        """Return the names and paths of the files that the training writes."""
+        files = {name: getattr(self, name) for name in ("save_model", "checkpoint", "log")}
+        return [(name, file) for name, file in files.items() if file is not None]
+
+
+class Run:
+    """A training on MNIST, within a `with` block.
+
+    It has `train_loader` and `test_loader`, on the network's device; `epochs` and `report` for the
+    arguments of `common.train_network` with these names; and `test()`, whose result goes into the
+    log, too. PyTorch computes on `settings.threads` CPU threads meanwhile. At the end
+    of the block the network is saved. `loss_function` is an `nn.Module`. Raises RefusedError for
+    files that can't be read or written, before the training.
+    """
+
+    def __init__(self, net, optimizer, loss_function, reshape_input, settings):
+        self.net, self.optimizer, self.reshape_input = net, optimizer, reshape_input
+        self.settings = settings
+        data = {
+            "root": settings.data_root,
+            "transform": common.get_transform(settings.normalize),
+            "batch_size": settings.batch_size,
+            "device": common.get_device(net),
+        }
+        self.train_loader = common.get_train_loader(extend_data=settings.extend_data, **data)
+        self.test_loader = common.get_test_loader(**data)
+        self.description = states.describe(net, loss_function, data["transform"])
+        self.bar = Bar() if settings.quiet else None
+        self.checkpoint = self.log = None
+        self.first_epoch = 1
+
+    def __enter__(self):
+        settings = self.settings
+        with contextlib.ExitStack() as stack:
+            for _, file in settings.get_files():
+                atomic.check_writable(file)
+                stack.enter_context(atomic.lock(file))
+            if settings.save_model is not None:
+                states.check_replaceable(settings.save_model, self.net)
+            self._open_checkpoint_and_log()
+            stack.enter_context(use_threads(settings.threads))
+            self._exit_stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        with self._exit_stack:
+            if self.bar is not None:
+                self.bar.close()
+            if kind is None and self.settings.save_model is not None:
+                states.save_model(self.net, self.settings.save_model, self.description)
+
+    def _open_checkpoint_and_log(self):
+        settings = self.settings
+        what_it_is = self.description | {
+            "repr": " ".join(repr(states.unwrap(self.net)).split()),
+            **describe_optimizer(self.optimizer),
+            "batch_size": self.train_loader.batch_size,
+            "num_images": len(self.train_loader.dataset),
+            "data": [
+                common.name_data(loader.dataset) for loader in (self.train_loader, self.test_loader)
+            ],
+        }
+        seed = None
+        if settings.checkpoint is not None:
+            seed = read_seed(settings.checkpoint)
+            self.checkpoint = Checkpoint(settings.checkpoint, what_it_is, self.net, self.optimizer)
+        if settings.log is not None and seed is None:
+            seed = find_seed(self.net, self.description["arguments"])
+            if seed is None:
+                print(
+                    f"{settings.log} names no seed: between torch.manual_seed and this training, "
+                    "more was drawn at random than the network",
+                    file=sys.stderr,
+                )
+        if self.checkpoint:
+            self.first_epoch = 1 + self.checkpoint.resume(settings.epochs)
+        if settings.log is not None:
+            training = what_it_is | {
+                "parameters": sum(parameter.numel() for parameter in self.net.parameters()),
+                "epochs": settings.epochs,
+                "seed": seed,
+                "device": str(common.get_device(self.net)),
+                "threads": settings.threads,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            }
+            self.log = Log(settings.log, training, self.first_epoch if self.checkpoint else None)
+
+    @property
+    def epochs(self):
+        """The epochs that are left; between them, tests are made and the checkpoint is written."""
+        for epoch in range(self.first_epoch, self.settings.epochs + 1):
+            yield epoch
+            if self.settings.test_each_epoch and epoch < self.settings.epochs:
+                # Even a loader that doesn't shuffle draws from the random generator.
+                with torch.random.fork_rng(devices=[]):
+                    self.test()
+            if self.checkpoint:
+                self.checkpoint.write(epoch)
+        if self.bar is not None:
+            self.bar.close()
+
+    def report(self, epoch, num_epochs, step, num_steps, loss):
+        """Print the article's progress line, or move the bar; write the log."""
+        report = common.print_progress if self.bar is None else self.bar.report
+        report(epoch, num_epochs, step, num_steps, loss)
+        if self.log is not None:
+            self.log.report(epoch, num_epochs, step, num_steps, loss)
+
+    def test(self):
+        """Print and return the fraction of test images whose digit the network predicts."""
+        if self.bar is not None:
+            self.bar.clear()
+        fraction = common.test_network(self.test_loader, self.net, self.reshape_input)
+        if self.log is not None:
+            self.log.add_test(fraction)
+        return fraction
+
+
+def find_seed(net, arguments):
+    """Return the seed that `torch.manual_seed` was given just before the network was made, or None.
+
+    It is tried: from that seed, the same class must get the same weights, and leave the random
+    generator where it is now.
+    """
+    seed, state = torch.initial_seed(), torch.get_rng_state()
+    try:
+        torch.default_generator.manual_seed(seed)
+        again = type(states.unwrap(net))(**arguments).state_dict()
+        is_same = torch.equal(state, torch.get_rng_state()) and all(
+            torch.equal(value.cpu(), again[name])
+            for name, value in states.unwrap(net).state_dict().items()
         )
-    files = {"model": save_model, "checkpoint": checkpoint, "log": log}
-    files = {name: file for name, file in files.items() if file is not None}
-    for (name, file), (other_name, other) in itertools.combinations(files.items(), 2):
-        if atomic.resolve(file) == atomic.resolve(other):
-            raise ValueError(f"{name} and {other_name} can't be the same file, {other}")
-    if checkpoint is not None:
-        atomic.check_writable(checkpoint)
-    if save_model is not None:
-        models.check_replaceable(save_model)
-    if num_epochs < 1:
-        raise ValueError(f"the number of epochs must be at least 1, not {num_epochs}")
-
-    settings = describe(
-        model,
-        optimizer,
-        compile=compile,
-        batch_size=train_loader.batch_size,
-        num_images=len(train_loader.dataset),
-        transform=" ".join(str(getattr(train_loader.dataset, "transform", None)).split()),
-    )
-    seed = None
-    if checkpoint is not None:
-        if log is not None:
-            seed = read_seed(checkpoint)
-        checkpoint = Checkpoint(checkpoint, settings, model, optimizer)
-    training = settings | {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "epochs": num_epochs,
-        "seed": torch.initial_seed() if seed is None else seed,
-        "device": str(common.get_device(model)),
-        "threads": threads,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    with (
-        use_threads(threads),
-        checkpoint.lock() if checkpoint else contextlib.nullcontext(),
-        progress.follow(log, quiet, training, has_checkpoint=checkpoint is not None),
-    ):
-        yield _iterate_epochs(num_epochs, checkpoint, test if test_each_epoch else None)
-
-    if save_model is not None:
-        models.save_model(model, save_model, normalized="Normalize" in settings["transform"])
-
-
-def _iterate_epochs(num_epochs, checkpoint, test):
-    """Yield the epochs that are left; after each, test, and write the checkpoint."""
-    first_epoch = 1 + checkpoint.resume(num_epochs) if checkpoint else 1
-    for epoch in range(first_epoch, num_epochs + 1):
-        yield epoch
-        if test:
-            # Even a loader that doesn't shuffle draws from the random generator.
-            with torch.random.fork_rng(devices=[]):
-                test()
-        if checkpoint:
-            checkpoint.write(epoch)
+    except Exception:  # a class that can't be called so
+        is_same = False
+    finally:
+        torch.set_rng_state(state)
+    return seed if is_same else None
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
 import torch
+from mnist.images import keep_first
 from torch import nn
 
 import backprop_manual_mnist
 import common
-from mnist.images import keep_first
 from pytorch_mnist import Net, create_input_reshaper, create_loss_function
 from study import stacked
 

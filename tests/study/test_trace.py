@@ -4,9 +4,9 @@ import argparse
 
 import pytest
 import torch
+from mnist.loader import find_stored_images
 from training_checks import compute_cost, record_networks
 
-from mnist.loader import find_stored_images
 from pytorch_mnist import Net
 from study import trace, variants
 from study.variants import VARIANTS

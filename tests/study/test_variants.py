@@ -5,12 +5,12 @@ import functools
 import numpy as np
 import pytest
 import torch
+from mnist.images import keep_first
 from torch import nn
 from training_checks import compute_cost, record_networks
 
 import common
 import pytorch_mnist
-from mnist.images import keep_first
 from study import stacked, variants
 from study.variants import VARIANTS
 

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import full_disk
+from mnist.images import keep_first
 from torch import nn
 
 import backprop_manual_mnist
 import common
 import pytorch_mnist
 from files import models
-from mnist.images import keep_first
 from training import checkpoint, command_line, compiled
 from training.checkpoint import Checkpoint, describe
 from training.run import start_run

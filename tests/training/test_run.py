@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from mnist.images import keep_first
 from torch import nn
 
 import backprop_manual_mnist
@@ -11,7 +12,6 @@ import common
 import pytorch_mnist
 import pytorch_mnist_convnet
 from files import models
-from mnist.images import keep_first
 from training import command_line, run
 from training.run import start_run
 

@@ -1,1 +1,0 @@
-"""MNIST on disk and in memory; knows nothing of training."""
