@@ -11,6 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from common import RefusedError
 from handwriting import ruling
 
 MAX_WIDTHS = (1 / 3, 1 / 8)  # of strokes, in parts of the page's longer side
@@ -26,7 +27,7 @@ NOTHING = "no digit stands out from the background"
 PRINT = "there is print, or noise, but no digit stands out"
 
 
-class NoDigit(ValueError):
+class NoDigit(RefusedError):
     """The picture shows no digit; the message says what is seen instead."""
 
 
@@ -68,14 +69,23 @@ def find_digits(bands):
     bands = blur(bands, max(bands.shape) / 1000)
     if is_ink_light(bands):
         bands = 255 - bands
-    reason = EMPTY
+    longest = max(bands.shape)
+    best, best_size, reason = None, 0, EMPTY
     for max_width in MAX_WIDTHS:
         for ink in measure_ink(bands, max_width):
             for threshold in get_thresholds(ink):
                 try:
-                    return separate(ink, threshold)
+                    lines = separate(ink, threshold)
                 except NoDigit as error:
                     reason = str(error)
+                    continue
+                size = max(max(digit.ink.shape) for line in lines for digit in line)
+                if size > 1.5 * best_size:
+                    best, best_size = lines, size
+                if best_size > longest / 10:
+                    return best  # if it is smaller, fainter ink may be the digit
+        if best is not None:
+            return best
     raise NoDigit(reason)
 
 
@@ -94,8 +104,11 @@ def is_ink_light(bands):
     if factor < 1:
         grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     difference = grey.astype(float) - cv2.medianBlur(grey, max(grey.shape) // 4 * 2 + 1)
-    width = max(3, max(grey.shape) // 3)
-    narrow = close(grey, width).astype(float) + close(255 - grey, width) - 255
+    for part in (8, 3):  # a third is needed for a digit cut out closely, drawn with a marker
+        width = max(3, max(grey.shape) // part)
+        narrow = close(grey, width).astype(float) + close(255 - grey, width) - 255
+        if narrow.max() > 12:
+            break
     return (difference[narrow > narrow.max() / 2] ** 3).sum() > 0
 
 
@@ -138,12 +151,17 @@ def get_thresholds(ink):
     noise = 1.48 * np.median(np.abs(ink - cv2.GaussianBlur(ink, None, 2)))
     floor = max(MIN_CONTRAST, 4 * noise)
     peak = get_peak(ink)
-    return [share * peak for share in SHARES if peak > floor and share * peak > floor / 2]
+    if peak < floor:
+        return []
+    usual = np.median(ink[ink > 0.4 * peak])
+    return [share * usual for share in SHARES if share * usual > floor / 2]
 
 
 def separate(ink, threshold):
     """Return the digits of a map of ink, in lines; raises NoDigit."""
     whole_mask = (ink > threshold).astype(np.uint8)
+    if len(find_components(whole_mask)[0]) > MAX_COMPONENTS:
+        raise NoDigit(PRINT)
     mask = ruling.remove_lines(whole_mask)
     is_ruled = whole_mask.sum() - mask.sum() > max(mask.shape)
     components, labels = find_components(mask)
@@ -202,7 +220,8 @@ def leave_out_edges(components, shape, is_ruled):
         for c in components
         if c.left > 0 and c.top > 0 and c.right < width and c.bottom < height and not is_flat(c)
     ]
-    is_worth_it = inside and max(c.size for c in inside) > max(shape) / 30
+    largest = max((c.size for c in inside), default=0)
+    is_worth_it = largest > max(max(shape) / 30, max((c.size for c in components), default=0) / 4)
     if not is_worth_it and not is_ruled:
         return components
     return [
@@ -229,7 +248,9 @@ def group(components, longest):
     mains = [c for c in upright if c.size > 0.55 * size]
     others = [c for c in components if c not in mains and c.size > size / 8]
     num_alike = sum(0.5 * size < c.size for c in components)
-    if num_alike > MAX_DIGITS or (num_alike > 12 and size < longest / 20):
+    num_small = sum(c.size > size / 8 for c in components) - num_alike
+    is_print = num_alike > 12 and (size < longest / 20 or num_small > num_alike / 2)
+    if num_alike > MAX_DIGITS or is_print:
         raise NoDigit(PRINT)
     digits = list(mains)
     is_growing = True

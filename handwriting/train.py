@@ -9,18 +9,18 @@ long upstroke, a 9 with a curled tail, an open 4, a 7 with a bar.
 import math
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-
+from torch import nn
 from torch.nn import functional
 
 import common
+from files import states
+from handwriting import DIGITS
 from pytorch_mnist_convnet import ConvNetTwoConvRelu
 
-FILE = Path(__file__).with_name("digits.pt")
 SEED, EPOCHS, BATCH_SIZE, LEARNING_RATE = 1, 12, 100, 0.002
 NUM_DRAWN = 3000  # drawings beside MNIST's 60,000 images
 
@@ -125,9 +125,20 @@ def train(epochs=EPOCHS, seed=SEED, data_root="./data"):
     return net.eval()
 
 
+def main():
+    torch.set_num_threads(1)
+    net = train()
+    print(f"accuracy {get_accuracy(net):.4f}, seed {SEED}, torch {torch.__version__}")
+    states.save_model(net, DIGITS, states.describe(net, nn.CrossEntropyLoss(), "ToTensor"))
+
+
 @torch.no_grad()
 def get_accuracy(net, data_root="./data"):
     """Return the fraction of MNIST's test images that the network gets right."""
     test_set = common.get_dataset(data_root, train=False)
     outputs = torch.cat([net(batch[:, None] / 255) for batch in test_set.data.split(1000)])
     return (outputs.argmax(dim=1) == test_set.targets).float().mean().item()
+
+
+if __name__ == "__main__":
+    main()
