@@ -11,8 +11,8 @@ scans were scaled, without distortion, to fit into a box of 20x20 pixels, which 
 the edges, and were then placed in 28x28 pixels so that their centre of mass is in the middle.
 """
 
-import glob
 import sys
+from glob import glob
 from typing import NamedTuple
 
 import cv2
@@ -133,7 +133,7 @@ def main():
     settings = parser.parse_args()
     torch.set_num_threads(1)  # the fastest for one image
     # Where the shell doesn't expand *, as on Windows.
-    files = [name for file in settings.pictures for name in sorted(glob.glob(file)) or [file]]
+    files = [name for file in settings.pictures for name in sorted(glob(file)) or [file]]
     if saved := [file for file in files if file.endswith((".pt", ".pth"))]:
         raise RefusedError(f"{saved[0]} is a saved network: give it by --model {saved[0]}")
     if settings.out is not None:
@@ -149,7 +149,7 @@ def main():
     if not files:
         from handwriting import window
 
-        window.show(network, settings.browser)
+        window.show(network, lambda picture: predict(network, picture), describe, settings.browser)
         return
     results = recognize(files, network)
     if settings.out is not None:

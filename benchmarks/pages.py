@@ -22,20 +22,7 @@ PAPERS = [(235, 232, 222), (238, 238, 236), (228, 226, 205), (232, 222, 215)]
 LINES = [(150, 175, 200), (165, 190, 205), (185, 170, 185)]
 STRONG_LINES = [(85, 125, 165), (70, 105, 150), (120, 140, 170)]
 GREY_LINES = [(130, 130, 132), (110, 112, 115), (145, 145, 145)]
-TEXT = [
-    "Lorem",
-    "ipsum",
-    "dolor",
-    "sit",
-    "amet",
-    "consectetur",
-    "adipiscing",
-    "elit",
-    "sed",
-    "do",
-    "eiusmod",
-    "tempor",
-]
+TEXT = ["Lorem", "ipsum", "dolor", "sit", "amet", "consectetur", "adipiscing", "elit", "tempor"]
 
 
 def thin(mask):

@@ -263,8 +263,7 @@ def group(components, longest):
                 digits[digits.index(nearest)] = join(nearest, part)
                 others.remove(part)
                 is_growing = True
-    digits = join_broken(digits, size)
-    return digits
+    return join_broken(digits, size)
 
 
 def join_broken(digits, size):
