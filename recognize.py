@@ -12,7 +12,6 @@ the edges, and were then placed in 28x28 pixels so that their centre of mass is 
 """
 
 import sys
-from glob import glob
 from typing import NamedTuple
 
 import cv2
@@ -20,10 +19,9 @@ import numpy as np
 import torch
 
 from common import RefusedError
-from files import atomic, models
-from handwriting import DIGITS
+from files import models
+from handwriting import DIGITS, pictures
 from handwriting.page import find_digits, get_stroke_width
-from handwriting.pictures import open_picture, to_bands
 from training import command_line
 
 BOX = 20  # pixels of the 28: the longer side of a digit
@@ -90,7 +88,9 @@ def predict(network, picture):
     """
     return [
         [Prediction(network(image[None])[0], image, digit.box) for digit, image in line]
-        for line in ([(d, to_mnist(d.ink)) for d in ds] for ds in find_digits(to_bands(picture)))
+        for line in (
+            [(d, to_mnist(d.ink)) for d in ds] for ds in find_digits(pictures.to_bands(picture))
+        )
     ]
 
 
@@ -110,7 +110,7 @@ def recognize(files, network):
     for file in files:
         picture = page = None
         try:
-            picture = open_picture(file)
+            picture = pictures.open_picture(file)
             page = predict(network, picture)
             message = describe(page)
         except RefusedError as error:
@@ -132,19 +132,9 @@ def main():
     parser.add_argument("--browser", action="store_true", help="the window, in a web browser")
     settings = parser.parse_args()
     torch.set_num_threads(1)  # the fastest for one image
-    # Where the shell doesn't expand *, as on Windows.
-    files = [name for file in settings.pictures for name in sorted(glob(file)) or [file]]
-    if saved := [file for file in files if file.endswith((".pt", ".pth"))]:
-        raise RefusedError(f"{saved[0]} is a saved network: give it by --model {saved[0]}")
+    files = pictures.expand(settings.pictures)
     if settings.out is not None:
-        # A PNG only, lest a slip of the hand replace the model or a picture's original.
-        if not settings.out.lower().endswith(".png") or atomic.resolve(settings.out) in map(
-            atomic.resolve, files
-        ):
-            raise RefusedError(f"--out writes a new PNG, and not to {settings.out}")
-        if not files:
-            raise RefusedError("--out needs a PICTURE")
-        atomic.check_writable(settings.out)
+        pictures.check_out(settings.out, files)
     network = models.load(settings.model, settings.net)
     if not files:
         from handwriting import window

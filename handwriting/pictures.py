@@ -1,15 +1,45 @@
 """Read pictures as they come from cameras, scanners and programs: upright, of three bands."""
 
 import contextlib
+import glob
 import warnings
 
 import numpy as np
 from PIL import Image, ImageStat
 
 from common import RefusedError
+from files import atomic
 
 LONGEST = 1200  # pixels of a page's longer side; a photograph is reduced to that
 MAX_PIXELS = 400_000_000
+
+
+def expand(names):
+    """Return the files that names with * stand for, where the shell didn't do it, as on Windows.
+
+    Raises RefusedError if one is a saved network.
+    """
+    files = [
+        file
+        for name in names
+        for file in sorted(glob.glob(name)) or [name]  # noqa: PTH207 (an absolute pattern, too)
+    ]
+    for file in files:
+        if file.lower().endswith((".pt", ".pth")):
+            raise RefusedError(f"{file} is a saved network; give it as --model {file}")
+    return files
+
+
+def check_out(out, files):
+    """Raise RefusedError unless the pictures' drawing can go to `out`.
+
+    To a PNG only, lest a slip of the hand replace the model or a picture's original.
+    """
+    if not out.lower().endswith(".png") or atomic.resolve(out) in map(atomic.resolve, files):
+        raise RefusedError(f"--out writes a new PNG, and not to {out}")
+    if not files:
+        raise RefusedError("--out needs a PICTURE")
+    atomic.check_writable(out)
 
 
 def open_picture(file):
