@@ -86,12 +86,12 @@ def predict(network, picture):
 
     Raises NoDigit where there is none.
     """
-    return [
-        [Prediction(network(image[None])[0], image, digit.box) for digit, image in line]
-        for line in (
-            [(d, to_mnist(d.ink)) for d in ds] for ds in find_digits(pictures.to_bands(picture))
-        )
-    ]
+    lines = []
+    for digits in find_digits(pictures.to_bands(picture)):
+        images = torch.stack([to_mnist(digit.ink) for digit in digits])
+        boxes = [digit.box for digit in digits]
+        lines.append(list(map(Prediction, network(images), images, boxes)))
+    return lines
 
 
 def describe(page):

@@ -15,7 +15,7 @@ from common import RefusedError
 from handwriting import ruling
 
 MAX_WIDTHS = (1 / 3, 1 / 8)  # of strokes, in parts of the page's longer side
-SHARES = (0.5, 0.25, 0.12)  # of the strongest ink: from there on, a pixel is ink
+SHARES = (0.5, 0.35, 0.25, 0.12)  # of the strongest ink: from there on, a pixel is ink
 MIN_CONTRAST = 0.05  # of the paper's light; below it, a page counts as empty
 MIN_SEPARABILITY = 0.7  # see `get_separability`; noise has 0.64, MNIST's digits have 0.85 or more
 THICKEST = 6.5  # strokes, in parts of 1/20 of the digit's longer side: MNIST's are thinner
@@ -69,24 +69,58 @@ def find_digits(bands):
     bands = blur(bands, max(bands.shape) / 1000)
     if is_ink_light(bands):
         bands = 255 - bands
-    longest = max(bands.shape)
-    best, best_size, reason = None, 0, EMPTY
+    reason, uncertain = EMPTY, None
     for max_width in MAX_WIDTHS:
+        found = []
         for ink in measure_ink(bands, max_width):
-            for threshold in get_thresholds(ink):
-                try:
-                    lines = separate(ink, threshold)
-                except NoDigit as error:
-                    reason = str(error)
-                    continue
-                size = max(max(digit.ink.shape) for line in lines for digit in line)
-                if size > 1.5 * best_size:
-                    best, best_size = lines, size
-                if best_size > longest / 10:
-                    return best  # if it is smaller, fainter ink may be the digit
-        if best is not None:
-            return best
+            lines, error, is_stable = find_stable(ink)
+            reason = error or reason
+            if lines and is_stable:
+                found.append(lines)
+                if get_size(lines) > max(bands.shape) / 10:
+                    break  # if it is smaller, other ink may be the digit
+            uncertain = uncertain or lines
+        if found:
+            return max(found, key=get_size)
+    if uncertain:
+        return uncertain
     raise NoDigit(reason)
+
+
+def find_stable(ink):
+    """Return a map's digits in lines or None, a reason for none, and whether they are stable.
+
+    Ink has clear edges: another threshold finds the same boxes. Fragments, or a digit with a piece
+    of line, change from one to the next.
+    """
+    reason, first, before, stable = None, None, None, None
+    for threshold in get_thresholds(ink):
+        try:
+            lines = separate(ink, threshold)
+        except NoDigit as error:
+            reason, before = str(error), None
+            continue
+        first = first or lines
+        is_larger = stable is None or get_size(lines) > 1.5 * get_size(stable)
+        if before and is_larger and are_alike(before, lines):
+            stable = before
+            if get_size(stable) > max(ink.shape) / 10:
+                break  # if it is smaller, fainter ink may be the digit
+        before = lines
+    return stable or first, reason, stable is not None
+
+
+def get_size(lines):
+    """Return the longer side of the largest of the digits."""
+    return max(max(digit.ink.shape) for line in lines for digit in line)
+
+
+def are_alike(lines, others):
+    """Say whether two findings have the same number of digits in about the same boxes."""
+    boxes, other_boxes = (np.array([d.box for line in f for d in line]) for f in (lines, others))
+    if boxes.shape != other_boxes.shape:
+        return False
+    return np.abs(boxes - other_boxes).max() <= 0.06 * get_size(lines) + 2
 
 
 def blur(levels, sigma):
@@ -104,6 +138,8 @@ def is_ink_light(bands):
     if factor < 1:
         grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     difference = grey.astype(float) - cv2.medianBlur(grey, max(grey.shape) // 4 * 2 + 1)
+    # Near a table's edge, that median is the table's: the whole page's must agree.
+    difference[np.sign(difference) != np.sign(grey.astype(float) - np.median(grey))] = 0
     for part in (8, 3):  # a third is needed for a digit cut out closely, drawn with a marker
         width = max(3, max(grey.shape) // part)
         narrow = close(grey, width).astype(float) + close(255 - grey, width) - 255
