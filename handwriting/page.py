@@ -69,45 +69,46 @@ def find_digits(bands):
     bands = blur(bands, max(bands.shape) / 1000)
     if is_ink_light(bands):
         bands = 255 - bands
-    reason, uncertain = EMPTY, None
+    reason = EMPTY
     for max_width in MAX_WIDTHS:
         found = []
         for ink in measure_ink(bands, max_width):
-            lines, error, is_stable = find_stable(ink)
-            reason = error or reason
-            if lines and is_stable:
+            try:
+                lines = find_stable(ink)
+            except NoDigit as error:
+                reason = str(error)
+            else:
                 found.append(lines)
                 if get_size(lines) > max(bands.shape) / 10:
                     break  # if it is smaller, other ink may be the digit
-            uncertain = uncertain or lines
         if found:
             return max(found, key=get_size)
-    if uncertain:
-        return uncertain
     raise NoDigit(reason)
 
 
 def find_stable(ink):
-    """Return a map's digits in lines or None, a reason for none, and whether they are stable.
+    """Return the digits of a map of ink in lines, if two thresholds agree; raises NoDigit.
 
-    Ink has clear edges: another threshold finds the same boxes. Fragments, or a digit with a piece
-    of line, change from one to the next.
+    Ink has clear edges: another threshold finds the same boxes. Fragments, a digit with a piece of
+    line, or a shade change from one to the next.
     """
-    reason, first, before, stable = None, None, None, None
+    reason, before, stable = EMPTY, None, None
     for threshold in get_thresholds(ink):
         try:
             lines = separate(ink, threshold)
         except NoDigit as error:
             reason, before = str(error), None
             continue
-        first = first or lines
+        reason = NOTHING
         is_larger = stable is None or get_size(lines) > 1.5 * get_size(stable)
         if before and is_larger and are_alike(before, lines):
             stable = before
             if get_size(stable) > max(ink.shape) / 10:
                 break  # if it is smaller, fainter ink may be the digit
         before = lines
-    return stable or first, reason, stable is not None
+    if stable is None:
+        raise NoDigit(reason)
+    return stable
 
 
 def get_size(lines):
@@ -310,7 +311,7 @@ def join_broken(digits, size):
         for index, above in enumerate(joined):
             across, down = get_gap(digit, above)
             both = max(digit.bottom, above.bottom) - min(digit.top, above.top)
-            if across < 0 and down < size / 8 and both < 1.6 * size:
+            if across < size / 12 and down < size / 8 and both < 1.6 * size:
                 joined[index] = join(above, digit)
                 break
         else:

@@ -30,7 +30,9 @@ def remove_lines(mask):
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     page = max(mask.shape)
     for label, (left, top, width, height, _) in enumerate(stats.tolist()):
-        if label == 0 or max(width, height) < page / 12 or max(width, height) < 40:
+        if label == 0 or max(width, height) < max(40, page / 12):
+            continue
+        if min(width, height) < page / 30:  # a line that crosses nothing, a printed word
             continue
         part = np.s_[top : top + height, left : left + width]
         ink = (labels[part] == label).astype(np.uint8)
@@ -104,13 +106,13 @@ def find_level_lines(ink, min_votes):
         return []
     middle = ink.shape[1] / 2
     lines = []
-    for distance, angle in found.reshape(-1, 2)[:4000].tolist():
+    for distance, angle in found.reshape(-1, 2)[:1000].tolist():
         slope = -np.cos(angle) / np.sin(angle)
         row = distance / np.sin(angle)
         at_middle = row + slope * middle
         if all(abs(at_middle - other[2]) > 4 for other in lines):
             lines.append((row, slope, at_middle))
-        if len(lines) > 200:
+        if len(lines) > 100:
             break
     return [line[:2] for line in lines]
 
