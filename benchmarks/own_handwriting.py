@@ -20,8 +20,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import common
 import pages
+
+import common
 import recognize
 from files import models
 from handwriting import DIGITS

@@ -19,6 +19,7 @@ SHARES = (0.5, 0.35, 0.25, 0.12)  # of the strongest ink: from there on, a pixel
 MIN_CONTRAST = 0.05  # of the paper's light; below it, a page counts as empty
 MIN_SEPARABILITY = 0.7  # see `get_separability`; noise has 0.64, MNIST's digits have 0.85 or more
 THICKEST = 6.5  # strokes, in parts of 1/20 of the digit's longer side: MNIST's are thinner
+MIN_DETAIL = 5  # grey levels, of what is narrower than an eighth of a small copy of the page
 MAX_COMPONENTS = 250
 MAX_DIGITS = 60
 
@@ -138,14 +139,20 @@ def is_ink_light(bands):
     factor = 200 / max(grey.shape)
     if factor < 1:
         grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    difference = grey.astype(float) - cv2.medianBlur(grey, max(grey.shape) // 4 * 2 + 1)
-    # Near a table's edge, that median is the table's: the whole page's must agree.
-    difference[np.sign(difference) != np.sign(grey.astype(float) - np.median(grey))] = 0
-    for part in (8, 3):  # a third is needed for a digit cut out closely, drawn with a marker
+    around = grey.astype(float) - cv2.medianBlur(grey, max(grey.shape) // 4 * 2 + 1)
+    # Near a table's edge, that median is the table's: of the page's, the nearer one counts.
+    whole = grey.astype(float) - np.median(grey)
+    difference = np.where(np.abs(around) < np.abs(whole), around, whole)
+    difference[around * whole < 0] = 0
+    # A third is needed for a digit cut out closely, drawn with a marker: then the contrast is high,
+    # or it is a mere shade.
+    for part, least in ((8, 12), (3, 60), (8, MIN_DETAIL)):
         width = max(3, max(grey.shape) // part)
         narrow = close(grey, width).astype(float) + close(255 - grey, width) - 255
-        if narrow.max() > 12:
+        if narrow.max() > least:
             break
+    else:
+        raise NoDigit(EMPTY)
     return (difference[narrow > narrow.max() / 2] ** 3).sum() > 0
 
 
