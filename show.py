@@ -1,9 +1,10 @@
 """Show what a trained network does: its mistakes, what it confuses, what its neurons look for.
 
-    python show.py MODEL              a network that a training script has saved
+    python show.py [MODEL]            a network that a training script has saved
     python show.py --log FILE         the learning curve of a training
 
-open a window, or write a PNG to `--out`. In Python, `show.show(net)` draws any network.
+open a window, or write a PNG to `--out`. Without MODEL it is the network that comes along and that
+`recognize.py` uses. In Python, `show.show(net)` draws any network.
 """
 
 import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
@@ -17,6 +18,7 @@ from torch import nn
 import common
 from common import RefusedError
 from files import atomic, models
+from handwriting import DIGITS
 from training import command_line, progress
 
 SIZE = (10, 11)  # inches of a picture; legible at the width of a page
@@ -218,7 +220,12 @@ def create_parser():
         "confuses, what its first layer looks for.",
         allow_abbrev=False,
     )
-    parser.add_argument("model", metavar="MODEL", nargs="?", help="a file of --save-model")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="a file of --save-model (default: the one that comes along)",
+    )
     parser.add_argument("--log", metavar="FILE", help="draw a training's learning curve: its --log")
     parser.add_argument("--out", metavar="FILE", help="write a PNG here (default: open a window)")
     add_network_flag(parser)
@@ -228,7 +235,7 @@ def create_parser():
 
 def main():
     settings = create_parser().parse_args()
-    if (settings.model is None) == (settings.log is None):
+    if settings.model is not None and settings.log is not None:
         raise RefusedError("give either a saved network, MODEL, or the --log of a training")
     if settings.out is not None:
         # A PNG only, lest a slip of the hand replace the model.
@@ -237,7 +244,7 @@ def main():
         atomic.check_writable(settings.out)
 
     if settings.log is None:
-        network = models.load(settings.model, settings.net)
+        network = models.load(settings.model or DIGITS, settings.net)
         show(network, data_root=settings.data_root, out=settings.out)
     else:
         _, rows = progress.read_log(settings.log)

@@ -1,12 +1,15 @@
-"""A window to draw a digit in, which shows at every stroke what the network makes of it."""
+"""A window to draw digits in, which shows at every stroke what the network makes of them."""
 
 import time
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 from matplotlib import pyplot
 from matplotlib.widgets import Button
 from PIL import Image, ImageDraw
+
+from common import RefusedError
 
 SIDE = 280  # pixels of the drawing
 PEN = 22  # pixels: the width of a stroke, about MNIST's in a drawing that fills two thirds
@@ -19,14 +22,15 @@ BACKENDS_WITHOUT_WINDOWS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template
 class Window:
     """The drawing, the 28x28 that the network sees, its hidden neurons and its ten outputs.
 
-    `to_mnist(picture)` prepares a PIL image, or raises ValueError, saying why it can't;
-    `look(image)` returns the network's outputs [10], its hidden activations [M], and the
-    feature maps [maps, height, width] or None. Only what changes is drawn again (matplotlib's
+    `predict(picture)` returns a PIL image's predictions in lines, or raises RefusedError, saying
+    why it can't; `describe` puts them in words; `network` is what made them. Of several digits,
+    the last one of the last line is shown. Only what changes is drawn again (matplotlib's
     "blitting"): drawing the whole figure would take longer than a stroke may.
     """
 
-    def __init__(self, figure, to_mnist, look):
-        self.figure, self.to_mnist, self.look = figure, to_mnist, look
+    def __init__(self, figure, network, predict, describe):
+        self.figure, self.predict, self.describe = figure, predict, describe
+        self.network, self.activations = network, watch(network.net)
         self.pen = None  # where it was last, while the mouse button is held
         self.time_of_update = self.cost_of_update = 0.0  # seconds
         self.background = None
@@ -51,12 +55,12 @@ class Window:
         def show(name, levels):
             return axes[name].imshow(to_rgb(levels), interpolation="nearest", animated=True)
 
-        nothing = look(BLANK)
-        title = "the hidden neurons" if nothing.features is None else "the feature maps"
+        network(BLANK[None])
+        title = "the feature maps" if "features" in self.activations else "the hidden neurons"
         axes["hidden"].set_title(title)
         self.paper = show("drawing", np.ones((SIDE, SIDE)))
         self.seen = show("seen", np.zeros((28, 28)))
-        self.hidden = show("hidden", lay_out(nothing))
+        self.hidden = show("hidden", lay_out(self.activations))
         self.bars = axes["outputs"].bar(range(10), [0] * 10, animated=True)
         axes["verdict"].set_axis_off()
         self.verdict = axes["verdict"].text(
@@ -113,20 +117,19 @@ class Window:
         """Have the network look at the drawing, and show it all."""
         start = time.perf_counter()
         self.paper.set_data(np.asarray(self.picture.convert("RGB")))
-        image, verdict = BLANK, ""
-        answer = None
+        last, verdict = None, ""
         if not self.is_empty:
             try:
-                image = self.to_mnist(self.picture)
-                answer = self.look(image)
-                verdict = str(answer)
-            except ValueError as error:
+                page = self.predict(self.picture)
+                last, verdict = page[-1][-1], self.describe(page)
+            except RefusedError as error:
                 verdict = str(error)
-        self.image = image
-        self.seen.set_data(to_rgb(image[0].numpy()))
-        self.hidden.set_data(to_rgb(lay_out(answer or self.look(image))))
+        self.image = BLANK if last is None else last.image
+        self.network(self.image[None])  # for its activations
+        self.seen.set_data(to_rgb(self.image[0].numpy()))
+        self.hidden.set_data(to_rgb(lay_out(self.activations)))
         for digit, bar in enumerate(self.bars):
-            bar.set_height(0 if answer is None else float(answer.outputs[digit]))
+            bar.set_height(0 if last is None else float(last.outputs[digit]))
         self.verdict.set_text(verdict)
         self.refresh()
         self.time_of_update = time.perf_counter()
@@ -153,13 +156,32 @@ def to_rgb(levels):
     return np.repeat((levels * 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def lay_out(answer):
+def watch(net):
+    """Return a dict that holds, after each pass, the net's "hidden" activations [M].
+
+    And the "features" [maps, height, width] of its first convolution, if it begins with one.
+    """
+    activations = {}
+    layers = [m for m in net.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)]
+
+    def keep_hidden(layer, inputs):
+        activations["hidden"] = inputs[0][0].detach()
+
+    def keep_features(layer, inputs, output):
+        activations["features"] = output[0].detach().clamp(min=0)
+
+    layers[-1].register_forward_pre_hook(keep_hidden)
+    if isinstance(layers[0], torch.nn.Conv2d):
+        layers[0].register_forward_hook(keep_features)
+    return activations
+
+
+def lay_out(activations):
     """Lay out activations or feature maps as one image, the strongest 1."""
-    if answer.features is None:
-        cells = answer.hidden.reshape(-1, 1, 1).numpy()
-        margin = 0
+    if "features" in activations:
+        cells, margin = activations["features"].numpy(), 1
     else:
-        cells, margin = answer.features.numpy(), 1
+        cells, margin = activations["hidden"].reshape(-1, 1, 1).numpy(), 0
     columns = int(np.ceil(np.sqrt(len(cells))))
     missing = -len(cells) % columns
     cells = np.pad(cells, ((0, missing), (margin, margin), (margin, margin)))
@@ -168,27 +190,62 @@ def lay_out(answer):
     return rows.reshape(-1, columns * width) / max(cells.max(), 1e-6)
 
 
-def show(to_mnist, look, in_browser):
+def show(network, predict, describe, in_browser):
     """Open the window, on the screen or in a web browser, and wait until it is closed.
 
-    Raises RuntimeError where neither can be had.
+    Raises RefusedError where neither can be had.
     """
+    backend = pyplot.get_backend().lower()
     if in_browser:
-        try:
-            pyplot.switch_backend("webagg")
-        except ImportError:
-            raise RuntimeError(
-                "the window in a browser needs tornado: pip install tornado"
-            ) from None
+        pyplot.switch_backend("webagg")
         # Only this machine's own browser gets in.
         pyplot.rcParams["webagg.address"] = "127.0.0.1"
         pyplot.rcParams["webagg.open_in_browser"] = False  # print the address instead
-    elif pyplot.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
-        raise RuntimeError(
+        refuse_other_hosts()
+    elif "inline" in backend or "widget" in backend or "ipympl" in backend:
+        raise RefusedError(
+            "a notebook can't open the window; give a PICTURE, and --out FILE.png to see what was "
+            "seen, or start recognize.py in a terminal"
+        )
+    elif backend in BACKENDS_WITHOUT_WINDOWS:
+        raise RefusedError(
             "there is no display to open a window on; --browser opens it in a web browser, and "
             "with a PICTURE none is needed"
         )
     pyplot.rcParams["toolbar"] = "None"
     figure = pyplot.figure("recognize.py", figsize=(11, 6), layout="constrained")
-    window = Window(figure, to_mnist, look)  # noqa: F841 (what listens to the mouse must live on)
+    window = Window(figure, network, predict, describe)  # noqa: F841 (listens to the mouse)
     pyplot.show()
+
+
+def refuse_other_hosts():
+    """Serve the window to this machine's pages only.
+
+    A page of another site could let its own name point to 127.0.0.1 (DNS rebinding); its requests
+    then carry that name as their Host, and a WebSocket of its own as its Origin.
+    """
+    from matplotlib.backends.backend_webagg import WebAggApplication
+    from tornado.web import HTTPError
+
+    def prepare(handler):
+        if not is_own_host(handler.request.host_name):
+            raise HTTPError(403)
+
+    def check_origin(handler, origin):
+        return is_own_host(urlsplit(origin).hostname)
+
+    WebAggApplication.FigurePage.prepare = prepare
+    WebAggApplication.AllFiguresPage.prepare = prepare
+    WebAggApplication.MplJs.prepare = prepare
+    WebAggApplication.WebSocket.prepare = prepare
+    WebAggApplication.WebSocket.check_origin = check_origin
+
+    def refuse_download(handler, *arguments):
+        raise HTTPError(404)  # the window has no toolbar; matplotlib's own would end in a traceback
+
+    WebAggApplication.Download.get = refuse_download
+    WebAggApplication.Download.prepare = prepare
+
+
+def is_own_host(name):
+    return name in ("127.0.0.1", "localhost")

@@ -4,6 +4,7 @@ Only files that git tracks count: a reader's own lie beside them.
 """
 
 import ast
+import shutil
 import subprocess
 import sys
 
@@ -22,10 +23,10 @@ FLOORS = [
     {"recognize", "reproduce"},
 ]
 ALONE = {"backprop_manual_calculation", "backprop_pytorch", "common"}
-if (PROJECT / ".git").exists():
+if (PROJECT / ".git").exists() and shutil.which("git"):
     TRACKED = subprocess.check_output(["git", "ls-files", "*.py"], cwd=PROJECT, text=True).split()
 else:
-    TRACKED = []  # an unpacked archive
+    TRACKED = []  # an unpacked archive, or no git
 FILES = [file for file in TRACKED if not file.startswith(("tests/", "benchmarks/"))]
 
 

@@ -136,3 +136,16 @@ def test_the_committed_table_is_that_of_the_committed_courses():
     assert (PROJECT / "results" / "convnets.md").read_text(encoding="utf-8") == table
     pages = [page.read_text(encoding="utf-8") for page in (PROJECT / "docs").glob("*.md")]
     assert any(table in page for page in pages)
+
+
+def test_trainings_of_an_earlier_table_are_kept(tmp_path):
+    earlier = pd.read_csv(PROJECT / "results" / "convnets.csv")
+    earlier.to_csv(tmp_path / "convnets.csv", index=False)
+    new = earlier[earlier["experiment"] == "simple"].assign(accuracy=12.5)
+    both = convnets.add_earlier(new, tmp_path / "convnets.csv")
+    assert len(both) == len(earlier)
+    is_simple = both["experiment"] == "simple"
+    assert set(both[is_simple]["accuracy"]) == {12.5}
+    others = earlier[earlier["experiment"] != "simple"]["accuracy"]
+    assert sorted(both[~is_simple]["accuracy"]) == sorted(others)
+    assert convnets.add_earlier(new, tmp_path / "none.csv") is new

@@ -1,0 +1,475 @@
+"""Draw pages with handwritten digits as a telephone photographs them: `draw_page(kind, ...)`.
+
+The hands are MNIST's test images: each is thinned to its strokes' middle lines, which a pen of a
+width in millimetres then draws on a page of so many pixels a millimetre. `python
+benchmarks/pages.py FOLDER` writes a few of each kind, for the eye.
+"""
+
+import io
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+BALLPOINTS = [(35, 40, 95), (30, 30, 35), (25, 45, 120)]
+PENCILS = [(95, 92, 92), (115, 112, 110), (80, 78, 78)]
+PAPERS = [(235, 232, 222), (238, 238, 236), (228, 226, 205), (232, 222, 215)]
+LINES = [(150, 175, 200), (165, 190, 205), (185, 170, 185)]
+STRONG_LINES = [(85, 125, 165), (70, 105, 150), (120, 140, 170)]
+GREY_LINES = [(130, 130, 132), (110, 112, 115), (145, 145, 145)]
+TEXT = ["Lorem", "ipsum", "dolor", "sit", "amet", "consectetur", "adipiscing", "elit", "tempor"]
+
+
+def thin(mask):
+    """Return the middle lines of a bool array's strokes, one pixel wide: Zhang and Suen's way."""
+    mask = np.pad(mask, 1)
+    is_changed = True
+    while is_changed:
+        is_changed = False
+        for first in (True, False):
+            # The eight neighbours, clockwise from the one above.
+            ring = [
+                np.roll(mask, (-down, -right), (0, 1))
+                for down, right in (
+                    (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)
+                )
+            ]  # fmt: skip
+            up, right, below, left = ring[0], ring[2], ring[4], ring[6]
+            number = sum(side.astype(int) for side in ring)
+            turns = sum(~a & b for a, b in zip(ring, [*ring[1:], ring[0]], strict=True))
+            if first:
+                is_end = ~(up & right & below) & ~(right & below & left)
+            else:
+                is_end = ~(up & right & left) & ~(up & below & left)
+            removed = mask & (number >= 2) & (number <= 6) & (turns.astype(int) == 1) & is_end
+            is_changed |= removed.any()
+            mask = mask & ~removed
+    return mask[1:-1, 1:-1]
+
+
+def get_strokes(image):
+    """Return an MNIST image's strokes as pairs of points float [N, 2, 2], in a box of 0 to 1."""
+    large = cv2.resize(image, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    rows, columns = thin(cv2.GaussianBlur(large, None, 1.5) > 110).nonzero()
+    points = np.stack([columns, rows], 1).astype(float)
+    distances = np.linalg.norm(points[:, None] - points, axis=2)
+    near = distances < 5
+    smooth = near @ points / near.sum(1, keepdims=True)
+    first, second = np.triu(distances < 1.5).nonzero()
+    low = smooth.min(0)
+    return (smooth - low)[np.stack([first, second], 1)] / max(np.ptp(smooth, 0))
+
+
+class Sheet:
+    """A page in the making: its colours float [height, width, 3] of 0 to 255, and its scale."""
+
+    def __init__(self, random, paper=None, size_mm=None, scale=None):
+        self.random = random
+        self.scale = scale or random.uniform(5.5, 9)  # pixels a millimetre
+        width, height = random.uniform((85, 60), (120, 85)) if size_mm is None else size_mm
+        self.size = round(width * self.scale), round(height * self.scale)
+        paper = PAPERS[random.integers(len(PAPERS))] if paper is None else paper
+        self.colours = np.full((self.size[1], self.size[0], 3), paper, dtype=np.float32)
+        self.angle = np.radians(random.uniform(-4, 4))  # of what is printed on it
+
+    def lay_on(self, mask, colour):
+        """Colour the page where the mask, uint8, is 255."""
+        share = (mask / 255.0)[..., None].astype(np.float32)
+        self.colours += share * (np.array(colour, dtype=np.float32) - self.colours)
+
+    def draw_lines(self, pairs, width_mm, colour):
+        """Draw lines between pairs of points [N, 2, 2], in pixels, with round ends."""
+        # Four times as large, since OpenCV's lines are of whole pixels.
+        large = np.zeros((self.size[1] * 3, self.size[0] * 3), np.uint8)
+        width = max(1, round(width_mm * self.scale * 3))
+        for start, end in np.round(np.asarray(pairs) * 3).astype(int).tolist():
+            cv2.line(large, start, end, 255, width)
+        self.lay_on(cv2.resize(large, self.size, interpolation=cv2.INTER_AREA), colour)
+
+    def turn(self, points, middle, angle=None):
+        """Turn points about a middle, by the angle of what is printed unless one is given."""
+        angle = self.angle if angle is None else angle
+        cos, sin = np.cos(angle), np.sin(angle)
+        return (np.asarray(points, float) - middle) @ np.array([[cos, sin], [-sin, cos]]) + middle
+
+    def rule(self, distance_mm, width_mm, colour, squared):
+        width, height = self.size
+        step = distance_mm * self.scale
+        offset = self.random.uniform(0, step, 2)
+        far = width + height
+        lines = [[(-far, y), (far, y)] for y in np.arange(offset[1] - far, far, step)]
+        if squared:
+            lines += [[(x, -far), (x, far)] for x in np.arange(offset[0] - far, far, step)]
+        self.draw_lines(self.turn(lines, (width / 2, height / 2)), width_mm, colour)
+
+    def write(self, strokes, size_mm, pen_mm, colour, place=None, degrees=0):
+        """Write one digit; return its box (left, top, right, bottom) in pixels."""
+        side = size_mm * self.scale
+        points = strokes * side
+        points = self.turn(points, points.mean((0, 1)), np.radians(degrees))
+        points = points - points.min((0, 1))
+        extent = points.max((0, 1))
+        if place is None:
+            margin = 0.12 * np.array(self.size)
+            place = self.random.uniform(margin, self.size - margin - extent)
+        points = points + place
+        self.draw_lines(points, pen_mm, colour)
+        return (*points.min((0, 1)), *points.max((0, 1)))
+
+    def print_text(self, place, text, height_mm, colour=(45, 45, 48)):
+        name = ["DejaVu Sans", "DejaVu Serif"][self.random.integers(2)]
+        file = font_manager.findfont(name)
+        mask = Image.new("L", self.size)
+        font = ImageFont.truetype(file, max(6, round(height_mm * self.scale)))
+        ImageDraw.Draw(mask).text(tuple(map(float, place)), text, 255, font)
+        self.lay_on(np.asarray(mask), colour)
+
+    def light(self, low=0.7):
+        """Light the page from one side, as a lamp does."""
+        direction = self.random.uniform(0, 2 * np.pi)
+        along = self.get_distance(np.array(self.size) / 2, direction) / max(self.size)
+        self.colours *= (1 - (1 - low) * (along + 0.5).clip(0, 1))[..., None]
+
+    def get_distance(self, point, direction):
+        """Return each pixel's signed distance to a line through the point."""
+        down, right = np.mgrid[: self.size[1], : self.size[0]].astype(np.float32)
+        return (right - point[0]) * np.cos(direction) + (down - point[1]) * np.sin(direction)
+
+    def cast_shadow(self, box, edge_mm):
+        """Cast a shadow whose edge, so many millimetres wide, goes through the box."""
+        point = self.random.uniform(box[:2], box[2:])
+        point = 0.7 * point + 0.3 * np.array([box[0] + box[2], box[1] + box[3]]) / 2
+        distance = self.get_distance(point, self.random.uniform(0, 2 * np.pi))
+        share = 1 / (1 + np.exp(-(distance / (edge_mm * self.scale / 4)).clip(-50, 50)))
+        self.colours *= (1 - (1 - self.random.uniform(0.4, 0.65)) * share)[..., None]
+
+    def photograph(self, noise=3.0, blur=0.8, quality=85):
+        """Return the page as a JPEG's PIL image: a little blur, noise, compression."""
+        colours = cv2.GaussianBlur(self.colours, None, blur) if blur else self.colours
+        colours = colours + self.random.normal(0, noise, colours.shape)
+        picture = Image.fromarray(colours.clip(0, 255).astype(np.uint8))
+        stream = io.BytesIO()
+        picture.save(stream, "JPEG", quality=quality)
+        return Image.open(stream)
+
+
+def pick(random, colours):
+    return colours[random.integers(len(colours))]
+
+
+def draw_written(random, images, paper=None, rule=None, pen=None, ink=BALLPOINTS, degrees=0):
+    """Return a Sheet, ruled first, with one digit written on it, and the digit's box."""
+    sheet = Sheet(random, paper)
+    if rule is not None:
+        sheet.rule(*rule)
+    pen = random.uniform(0.5, 0.9) if pen is None else pen
+    strokes = get_strokes(images[0])
+    size = random.uniform(11, 20)
+    return sheet, sheet.write(strokes, size, pen, pick(random, ink), degrees=degrees)
+
+
+def finish(sheet, low=None):
+    sheet.light(sheet.random.uniform(0.65, 0.95) if low is None else low)
+    return sheet.photograph(noise=sheet.random.uniform(1.5, 4), blur=sheet.random.uniform(0.6, 1.1))
+
+
+def draw_ballpoint(random, images):
+    return finish(draw_written(random, images)[0])
+
+
+def draw_marker(random, images):
+    sheet, _ = draw_written(random, images, pen=random.uniform(2, 3.2), ink=[(20, 20, 25)])
+    return finish(sheet)
+
+
+def draw_chalk(random, images):
+    board = [(45, 60, 52), (40, 42, 45)][random.integers(2)]
+    chalk = [(225, 225, 215), (230, 220, 160)]
+    sheet, _ = draw_written(random, images, paper=board, pen=random.uniform(1, 1.8), ink=chalk)
+    return finish(sheet)
+
+
+def draw_cmyk(random, images):
+    return draw_ballpoint(random, images).convert("CMYK")
+
+
+def draw_dark_table(random, images):
+    sheet, _ = draw_written(random, images)
+    sheet.light(0.8)
+    table = np.full_like(sheet.colours, [(70, 50, 35), (55, 55, 60)][random.integers(2)])
+    width, height = sheet.size
+    frame = [int(random.uniform(0.03, 0.09) * side) for side in (width, height, width, height)]
+    left, top, right, bottom = frame
+    table[top : height - bottom, left : width - right] = sheet.colours[
+        top : height - bottom, left : width - right
+    ]
+    sheet.colours = table
+    return sheet.photograph()
+
+
+def draw_pencil_on_squares(random, images):
+    rule = (5, random.uniform(0.2, 0.35), pick(random, LINES), True)
+    sheet, _ = draw_written(random, images, rule=rule, ink=PENCILS, pen=random.uniform(0.5, 0.8))
+    return finish(sheet)
+
+
+def draw_on_strong_lines(random, images):
+    rule = (random.uniform(7, 9), random.uniform(0.25, 0.45), pick(random, STRONG_LINES), False)
+    return finish(draw_written(random, images, rule=rule)[0])
+
+
+def draw_on_strong_squares(random, images):
+    rule = (random.choice([4, 5]), random.uniform(0.25, 0.4), pick(random, GREY_LINES), True)
+    return finish(draw_written(random, images, rule=rule)[0])
+
+
+def draw_in_box(random, images):
+    sheet, box = draw_written(random, images)
+    middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+    half = max(box[2] - box[0], box[3] - box[1]) / 2 + random.uniform(2.5, 6) * sheet.scale
+    a, b, c, d = sheet.turn(middle + half * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]), middle)
+    sheet.draw_lines([(a, b), (b, c), (c, d), (d, a)], random.uniform(0.25, 0.5), (60, 60, 62))
+    return finish(sheet)
+
+
+def draw_in_row_of_boxes(random, images):
+    sheet = Sheet(random)
+    side, scale = random.uniform(11, 15), sheet.scale
+    width, height = sheet.size
+    top, number = random.uniform(0.3, 0.6) * height, random.integers(4, 8)
+    left = random.uniform(-0.1, 0.15) * width
+    step = side * scale
+    middle = (width / 2, height / 2)
+    lines = [[(left, top + down), (left + number * step, top + down)] for down in (0, step)]
+    lines += [[(left + k * step, top), (left + k * step, top + step)] for k in range(number + 1)]
+    sheet.draw_lines(sheet.turn(lines, middle), random.uniform(0.25, 0.5), (60, 60, 62))
+    inside = [k for k in range(number) if left + k * step > 5 and left + (k + 1) * step < width - 5]
+    size = random.uniform(0.5, 0.72) * side
+    gap = (side - size) / 2 * scale
+    cell = (left + random.choice(inside) * step, top)
+    strokes = get_strokes(images[0])
+    corner = sheet.turn([cell], middle)[0]
+    place = corner + gap + np.array([(1 - strokes[..., 0].max()) * size * scale / 2, 0])
+    place += random.uniform(-0.5, 0.5, 2) * gap
+    pen = random.uniform(0.5, 0.8)
+    sheet.write(strokes, size, pen, pick(random, BALLPOINTS), place)
+    return finish(sheet)
+
+
+def draw_circled(random, images):
+    sheet = Sheet(random)
+    colour, pen = pick(random, BALLPOINTS), random.uniform(0.5, 0.9)
+    box = sheet.write(get_strokes(images[0]), random.uniform(11, 17), pen, colour)
+    middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+    radius = np.hypot(box[2] - box[0], box[3] - box[1]) / 2 + random.uniform(1.5, 5) * sheet.scale
+    angles = np.linspace(0.2, 2 * np.pi + random.uniform(0.1, 0.3), 80)
+    wobble = 1 + 0.04 * np.sin(angles * 2 + random.uniform(0, 6))
+    points = middle + radius * wobble[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
+    sheet.draw_lines(np.stack([points[:-1], points[1:]], 1), pen, colour)
+    return finish(sheet)
+
+
+def draw_underlined(random, images):
+    sheet = Sheet(random)
+    colour, pen = pick(random, BALLPOINTS), random.uniform(0.5, 0.9)
+    left, _, right, bottom = sheet.write(
+        get_strokes(images[0]), random.uniform(11, 17), pen, colour
+    )
+    out = random.uniform(2, 6, 2) * sheet.scale
+    y = bottom + random.uniform(1.5, 4) * sheet.scale
+    rise = random.uniform(-1, 1) * sheet.scale
+    for k in range(random.integers(1, 3)):
+        down = y + 1.5 * k * sheet.scale
+        sheet.draw_lines([[(left - out[0], down + rise), (right + out[1], down)]], pen, colour)
+    return finish(sheet)
+
+
+def draw_soft_shadow(random, images):
+    sheet, box = draw_written(random, images)
+    sheet.cast_shadow(box, random.uniform(4, 15))
+    return finish(sheet, 0.9)
+
+
+def draw_hard_shadow(random, images):
+    sheet, box = draw_written(random, images)
+    sheet.cast_shadow(box, random.uniform(0.2, 1))
+    return finish(sheet, 0.9)
+
+
+def draw_turned(random, images):
+    return finish(draw_written(random, images, degrees=random.uniform(-20, 20))[0])
+
+
+def draw_under_heading(random, images):
+    sheet = Sheet(random)
+    width, height = sheet.size
+    words = " ".join(random.choice(TEXT, random.integers(1, 4), replace=False))
+    place = random.uniform((0.05 * width, 0.04 * height), (0.15 * width, 0.1 * height))
+    sheet.print_text(place, words.capitalize(), random.uniform(3, 6))
+    strokes, size = get_strokes(images[0]), random.uniform(14, 22)
+    corner = np.array([0.1 * width, 0.3 * height])
+    far = np.array([0.9 * width, 0.95 * height]) - size * sheet.scale
+    pen = random.uniform(0.5, 0.9)
+    sheet.write(strokes, size, pen, pick(random, BALLPOINTS), random.uniform(corner, far))
+    return finish(sheet)
+
+
+def draw_screenshot(random, images):
+    size = random.uniform((600, 450), (1000, 700))
+    sheet = Sheet(random, paper=(240, 240, 240), size_mm=size, scale=1)
+    width, height = sheet.size
+    canvas = (
+        int(random.uniform(5, 60)), int(random.uniform(95, 130)),
+        int(width - random.uniform(5, 120)), int(height - random.uniform(25, 80)),
+    )  # fmt: skip
+    picture = Image.fromarray(sheet.colours.astype(np.uint8))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 0, width, 28), fill=[(32, 80, 140), (250, 250, 250)][random.integers(2)])
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 13)
+    draw.text((8, 6), "Untitled - Paint", (128, 128, 128), font)
+    draw.text((8, 34), "File  Edit  View  Image  Colours  Help", (20, 20, 20), font)
+    draw.line((0, 54, width, 54), fill=(200, 200, 200))
+    for k in range(random.integers(5, 12)):
+        x = 10 + 34 * k
+        colour = tuple(map(int, random.integers(0, 255, 3)))
+        shape = [draw.rectangle, draw.ellipse][random.integers(2)]
+        shape((x, 62, x + 22, 84), colour, (90, 90, 90))
+    draw.rectangle(canvas, fill="white", outline=(160, 160, 160))
+    draw.text((8, height - 20), f"{width} x {height}px", (60, 60, 60), font)
+    sheet.colours = np.asarray(picture, dtype=np.float32).copy()
+    strokes = get_strokes(images[0])
+    side = random.uniform(0.3, 0.7) * (canvas[3] - canvas[1])
+    place = random.uniform(
+        (canvas[0] + 20, canvas[1] + 20), (canvas[2] - 20 - side, canvas[3] - 15 - side)
+    )
+    ink = [(0, 0, 0), (200, 30, 30), (20, 20, 160)][random.integers(3)]
+    sheet.write(strokes, side, random.uniform(4, 14), ink, place)
+    return Image.fromarray(sheet.colours.clip(0, 255).astype(np.uint8))
+
+
+def draw_scan(random, images):
+    """A page of A4 at 200 dots per inch with one digit, 10 to 16 mm high, somewhere."""
+    sheet = Sheet(random, paper=(250, 250, 248), size_mm=(210, 297), scale=200 / 25.4)
+    pen = random.uniform(0.5, 0.9)
+    sheet.write(get_strokes(images[0]), random.uniform(10, 16), pen, pick(random, BALLPOINTS))
+    return sheet.photograph(noise=2, blur=0.5)
+
+
+def draw_noise(random, images):
+    return draw_written(random, images)[0].photograph(noise=25)
+
+
+def draw_shade(random, images):
+    return finish(draw_written(random, images)[0], low=0.35)
+
+
+def draw_blank_ruled(random, images):
+    sheet = Sheet(random)
+    colours = [LINES, STRONG_LINES][random.integers(2)]
+    sheet.rule(random.uniform(7, 9), random.uniform(0.2, 0.4), pick(random, colours), False)
+    return finish(sheet)
+
+
+def draw_blank_squared(random, images):
+    sheet = Sheet(random)
+    colours = [LINES, GREY_LINES][random.integers(2)]
+    sheet.rule(random.choice([4, 5]), random.uniform(0.2, 0.4), pick(random, colours), True)
+    return finish(sheet)
+
+
+def draw_print(random, images):
+    sheet = Sheet(random)
+    width, height = sheet.size
+    size = random.uniform(2.2, 4)
+    left = random.uniform(0.03, 0.08) * width
+    for y in np.arange(0.05 * height, 0.93 * height, size * random.uniform(1.3, 1.7) * sheet.scale):
+        number = int((width - 2 * left) / (size * sheet.scale * 3.6))
+        words = " ".join(random.choice(TEXT, number))
+        sheet.print_text((left, y), words, size)
+    return finish(sheet)
+
+
+def draw_row_of(random, images, rule=None):
+    """Several digits side by side, in one or two lines of at most four."""
+    sheet = Sheet(random, size_mm=random.uniform((110, 75), (130, 90)))
+    if rule is not None:
+        sheet.rule(*rule)
+    colour, pen = pick(random, BALLPOINTS), random.uniform(0.5, 0.9)
+    size = random.uniform(11, 15)
+    lines = [images] if len(images) <= 4 else [images[:4], images[4:]]
+    y = random.uniform(0.1, 0.2) * sheet.size[1]
+    for line in lines:
+        x = random.uniform(0.05, 0.15) * sheet.size[0]
+        for image in line:
+            its_size = size * random.uniform(0.85, 1.1)
+            place = (x, y + random.uniform(-1, 1) * sheet.scale)
+            box = sheet.write(get_strokes(image), its_size, pen, colour, place)
+            x = box[2] + random.uniform(2.5, 7) * sheet.scale
+        y += (size * 1.1 + random.uniform(4, 9)) * sheet.scale
+    return finish(sheet)
+
+
+def draw_row_on_lines(random, images):
+    return draw_row_of(random, images, (8, random.uniform(0.2, 0.35), pick(random, LINES), False))
+
+
+RIGHT_BEFORE = {
+    "ballpoint": draw_ballpoint,
+    "marker": draw_marker,
+    "chalk on a board": draw_chalk,
+    "CMYK": draw_cmyk,
+    "on a dark table": draw_dark_table,
+    "shade down to 35 %": draw_shade,
+    "noise, deviation 0.1": draw_noise,
+    "a scan of A4": draw_scan,
+}
+PAPER = {
+    "pencil on squared paper": draw_pencil_on_squares,
+    "strong ruled lines": draw_on_strong_lines,
+    "strong grey squares": draw_on_strong_squares,
+    "in a printed box": draw_in_box,
+    "in a row of boxes": draw_in_row_of_boxes,
+    "circled": draw_circled,
+    "underlined": draw_underlined,
+    "soft shadow through the digit": draw_soft_shadow,
+    "hard shadow through the digit": draw_hard_shadow,
+    "turned by up to 20 degrees": draw_turned,
+    "under a printed heading": draw_under_heading,
+    "paint program's screenshot": draw_screenshot,
+}
+NO_DIGIT = {
+    "blank ruled page": draw_blank_ruled,
+    "blank squared page": draw_blank_squared,
+    "page of print": draw_print,
+}
+SEVERAL = {"four digits": draw_row_of, "four digits on ruled paper": draw_row_on_lines}
+KINDS = RIGHT_BEFORE | PAPER | NO_DIGIT | SEVERAL
+
+
+def draw_page(kind, images, seed):
+    """Return a page of a kind as a PIL image, with the digits uint8 [N, 28, 28] on it."""
+    return KINDS[kind](np.random.default_rng(seed), images)
+
+
+def main():
+    import common
+
+    folder = Path(sys.argv[1])
+    folder.mkdir(exist_ok=True)
+    test_set = common.get_dataset(train=False)
+    for kind in KINDS:
+        for seed in range(4):
+            number = 4 if kind in SEVERAL else 1
+            images = test_set.data[seed : seed + number].numpy()
+            digits = "".join(map(str, test_set.targets[seed : seed + number].tolist()))
+            page = draw_page(kind, images, seed)
+            page.convert("RGB").save(folder / f"{digits} {kind} {seed}.png")
+
+
+if __name__ == "__main__":
+    main()

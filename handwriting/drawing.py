@@ -1,0 +1,44 @@
+"""Draw what `recognize.py` saw: each picture with boxes, what the network sees, its outputs."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from files import atomic
+from handwriting.pictures import to_bands
+
+
+def draw(figure, results):
+    """Draw a row for each result of `recognize.recognize`: (name, picture, page, message)."""
+    all_axes = figure.subplots(len(results), 3, squeeze=False)
+    for axes, (name, picture, page, message) in zip(all_axes, results, strict=True):
+        given, seen, outputs = axes
+        for side in (given, seen):
+            side.set_axis_off()
+        # parse_math: a $ in a name is no formula.
+        given.set_title(name, parse_math=False)
+        outputs.set_title(message, wrap=True, parse_math=False)
+        outputs.set_xticks(range(10))
+        outputs.set_ylim(0, 1)
+        if picture is not None:
+            given.imshow(to_bands(picture))
+        if page is None:
+            continue
+        predictions = [prediction for line in page for prediction in line]
+        for prediction in predictions:
+            left, top, right, bottom = prediction.box
+            box = Rectangle((left, top), right - left, bottom - top, fill=False, color="red")
+            given.add_patch(box)
+        seen.imshow(np.hstack([p.image[0].numpy() for p in predictions]), cmap="gray")
+        seen.set_title("what the network sees")
+        for index, prediction in enumerate(predictions):
+            width = 0.8 / len(predictions)
+            places = np.arange(10) + (index - (len(predictions) - 1) / 2) * width
+            outputs.bar(places, prediction.outputs.numpy(), width)
+
+
+def save(file, results):
+    """Write the drawing of the results as a PNG."""
+    figure = Figure(figsize=(12, 3.5 * len(results)), layout="constrained")
+    draw(figure, results)
+    atomic.write(file, lambda stream: figure.savefig(stream, format="png"))

@@ -1,0 +1,150 @@
+"""Read pictures as they come from cameras, scanners and programs: upright, of three bands."""
+
+import contextlib
+import glob
+import warnings
+
+import numpy as np
+from PIL import Image, ImageStat
+
+from common import RefusedError
+from files import atomic
+
+LONGEST = 1200  # pixels of a page's longer side; a photograph is reduced to that
+MAX_PIXELS = 400_000_000
+
+
+def expand(names):
+    """Return the files that names with * stand for, where the shell didn't do it, as on Windows.
+
+    Raises RefusedError if one is a saved network.
+    """
+    files = [
+        file
+        for name in names
+        for file in sorted(glob.glob(name)) or [name]  # noqa: PTH207 (an absolute pattern, too)
+    ]
+    for file in files:
+        if file.lower().endswith((".pt", ".pth")):
+            raise RefusedError(f"{file} is a saved network; give it as --model {file}")
+    return files
+
+
+def check_out(out, files):
+    """Raise RefusedError unless the pictures' drawing can go to `out`.
+
+    To a PNG only, lest a slip of the hand replace the model or a picture's original.
+    """
+    if not out.lower().endswith(".png") or atomic.resolve(out) in map(atomic.resolve, files):
+        raise RefusedError(f"--out writes a new PNG, and not to {out}")
+    if not files:
+        raise RefusedError("--out needs a PICTURE")
+    atomic.check_writable(out)
+
+
+def open_picture(file):
+    """Return a file's picture, upright and reduced. Raises RefusedError for what can't be read."""
+    try:
+        # Through a file object, since Pillow hands an uncompressed TIFF's path to the system's
+        # memory map, which its turning by the orientation tag then garbles.
+        with open(file, "rb") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            start = stream.read(12)
+            stream.seek(0)
+            if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
+                raise RefusedError(
+                    "is a HEIC picture; convert it to JPEG (on an iPhone: Settings, Camera, "
+                    "Formats, Most Compatible)"
+                )
+            picture = open_without_limit(stream)
+            if picture.width * picture.height > MAX_PIXELS:
+                raise RefusedError(
+                    f"has {picture.width} x {picture.height} pixels; reduce it below 400 million"
+                )
+            picture.draft(picture.mode, (LONGEST, LONGEST))
+            picture.load()
+            return turn_upright(reduce(picture))
+    except FileNotFoundError:
+        raise RefusedError(f"there is no file {file}") from None
+    except RefusedError:
+        raise
+    except Exception as error:  # a damaged file can make the readers raise anything
+        raise RefusedError(f"can't be read as a picture ({error})") from error
+
+
+def open_without_limit(stream):
+    """Open a picture of any size: the limit of MAX_PIXELS is ours."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        return Image.open(stream)
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def reduce(picture):
+    """Return the picture with its longer side reduced to LONGEST, or as it is."""
+    factor = LONGEST / max(picture.size)
+    if factor >= 1 or picture.mode.startswith("I;"):
+        return picture
+    if picture.mode in ("1", "P", "PA"):
+        has_alpha = picture.has_transparency_data
+        info_exif = picture.info.get("exif")
+        picture = picture.convert("RGBA" if has_alpha else "RGB")
+        if info_exif:
+            picture.info["exif"] = info_exif
+    exif = picture.info.get("exif")
+    size = [max(1, round(side * factor)) for side in picture.size]
+    smaller = picture.resize(size, Image.Resampling.BOX)  # the mean, which evens noise out
+    with contextlib.suppress(Exception):
+        smaller.getexif().update(picture.getexif())
+    if exif:
+        smaller.info["exif"] = exif
+    return smaller
+
+
+def turn_upright(picture):
+    """Turn a picture as its EXIF data say; data that can't be read are left aside."""
+    # A camera held on its side notes that in the file, and leaves the pixels as they were.
+    try:
+        orientation = picture.getexif().get(0x0112, 1)
+    except Exception:
+        return picture
+    turns = ["FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270",
+             "TRANSVERSE", "ROTATE_90"]  # fmt: skip
+    if orientation not in range(2, 9):
+        return picture
+    return picture.transpose(Image.Transpose[turns[orientation - 2]])
+
+
+def to_bands(picture):
+    """Return a PIL image as uint8 [height, width, 3], at most LONGEST long."""
+    if picture.mode[0] in "IF":  # 16 or 32 bits: PIL's own conversion would cut them off at 255
+        return to_bands(stretch(np.asarray(picture, dtype=np.float32)))
+    picture = reduce(picture)
+    if picture.mode == "LAB":
+        picture = picture.getchannel("L")
+    if picture.has_transparency_data:
+        # Ink on nothing: what lies behind it is white, or black if the ink is light.
+        picture = picture.convert("RGBA")
+        alpha = picture.getchannel("A")
+        is_seen = alpha.getextrema()[1] > 0
+        ink = ImageStat.Stat(picture.convert("L"), mask=alpha).mean[0] if is_seen else 0
+        paper = Image.new("RGBA", picture.size, "white" if ink < 128 else "black")
+        picture = Image.alpha_composite(paper, picture)
+    return np.asarray(picture.convert("RGB"))
+
+
+def stretch(levels):
+    """Return levels of any range as an image of mode L, but for the odd hot pixel and NaN."""
+    finite = levels[np.isfinite(levels)]
+    if finite.size == 0:
+        raise RefusedError("holds no finite levels")
+    low, high = np.percentile(finite, (0.01, 99.99)) if finite.size > 20_000 else (
+        finite.min(), finite.max()
+    )  # fmt: skip
+    if high <= low:
+        low, high = finite.min(), finite.max()
+    levels = np.nan_to_num(levels, nan=np.median(finite), posinf=high, neginf=low)
+    share = ((levels - low) / max(high - low, 1e-9)).clip(0, 1)
+    return Image.fromarray((share * 255).astype(np.uint8))
