@@ -18,6 +18,18 @@ def resolve(file):
     return Path(file).expanduser().resolve()
 
 
+def expand(names):
+    """Return the files' names, those that match in place of `*.csv`, as Windows' shells leave it.
+
+    A name that is a file's, or that nothing matches, stays as it is.
+    """
+    expanded = []
+    for name in names:
+        is_pattern = not Path(name).exists()
+        expanded += (sorted(glob.glob(name)) if is_pattern else []) or [name]  # noqa: PTH207
+    return expanded
+
+
 def read(file):
     """Return the content of a file, bytes. Raises RefusedError if it can't be read."""
     try:

@@ -181,7 +181,7 @@ def main():
     parser.add_argument("logs", nargs="+", metavar="LOG", help="a file of --log")
     add_results_flag(parser, "where data, table and picture go")
     settings = parser.parse_args()
-    courses = pd.concat(map(read_course, command_line.expand(settings.logs)))
+    courses = pd.concat(map(read_course, atomic.expand(settings.logs)))
     if courses.duplicated([*KIND, "seed", "epoch"]).any():
         raise RefusedError("two logs are of the same network, inputs, epochs and seed; give one")
     folder = create_folder(settings.results)

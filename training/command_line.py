@@ -2,11 +2,9 @@
 
 import argparse
 import functools
-import glob
 import math
 import secrets
 import sys
-from pathlib import Path
 
 import torch
 
@@ -112,18 +110,6 @@ def start(parser):
         file=sys.stderr,
     )
     return device, settings
-
-
-def expand(names):
-    """Return the files' names, those that match in place of `*.csv`, as Windows' shells leave it.
-
-    A name that is a file's, or that nothing matches, stays as it is.
-    """
-    expanded = []
-    for name in names:
-        is_pattern = not Path(name).exists()
-        expanded += (sorted(glob.glob(name)) if is_pattern else []) or [name]  # noqa: PTH207
-    return expanded
 
 
 def positive_int(text):

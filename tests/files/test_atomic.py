@@ -59,6 +59,15 @@ def test_the_content_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatc
     assert calls == expected
 
 
+def test_patterns_are_expanded_which_windows_shells_leave_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.csv", "[a].csv", "c.txt"):
+        (tmp_path / name).touch()
+    given = ["*.csv", "[a].csv", "no*.csv", str(tmp_path / "?.txt")]
+    expected = ["[a].csv", "b.csv", "[a].csv", "no*.csv", str(tmp_path / "c.txt")]
+    assert atomic.expand(given) == expected
+
+
 # What goes wrong
 
 

@@ -76,15 +76,6 @@ def test_unusable_flags_are_refused_in_one_line(parser, flags, capsys):
     assert "--help" in stderr
 
 
-def test_patterns_are_expanded_which_windows_shells_leave_as_they_are(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("b.csv", "[a].csv", "c.txt"):
-        (tmp_path / name).touch()
-    given = ["*.csv", "[a].csv", "no*.csv", str(tmp_path / "?.txt")]
-    expected = ["[a].csv", "b.csv", "[a].csv", "no*.csv", str(tmp_path / "c.txt")]
-    assert command_line.expand(given) == expected
-
-
 # Seeds
 
 
