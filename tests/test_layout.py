@@ -14,10 +14,11 @@ from conftest import PROJECT
 # From the bottom up: each may import what stands above it here, and its own folder.
 FLOORS = [
     {"common"},  # imports nothing of the project
-    {"files", "handwriting"},
+    {"files"},
     {"training"},
     {"pytorch_mnist"},
     {"backprop_manual_mnist", "pytorch_mnist_convnet"},
+    {"handwriting"},
     {"show"},
     {"study"},
     {"recognize", "reproduce"},

@@ -183,7 +183,6 @@ def test_a_log_is_drawn_over_the_epochs(tmp_path, run_script):
         (["other.pt", "--out", "x.png"], "a network that is none of dense, simple"),
         (["2conv.pt", "--out", "x.png"], "say which by --net"),
         (["model.pt", "--net", "relu", "--out", "x.png"], "other network than ConvNetTwoConvRelu"),
-        (["--out", "x.png"], "give either a saved network"),
         (["model.pt", "--log", "log.csv", "--out", "x.png"], "give either a saved network"),
         (["--log", "model.pt", "--out", "x.png"], "is no whole log"),
         (["--log", "empty.csv", "--out", "x.png"], "has no lines yet"),
@@ -198,3 +197,12 @@ def test_what_can_t_be_shown_is_told(arguments, message, tmp_path, monkeypatch, 
     with pytest.raises(common.RefusedError, match=message):
         run_script("show.py", *arguments)
     assert not (tmp_path / "x.png").exists()
+
+
+def test_without_a_model_it_is_the_one_that_comes_along(run_script, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run_script("show.py", "--out", "x.png")
+    recalls = [float(line.split()[2]) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert len(recalls) == 10
+    assert min(recalls) > 0.97
+    assert (tmp_path / "x.png").stat().st_size > 10_000
