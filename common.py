@@ -227,7 +227,9 @@ def get_loader(dataset, batch_size=BATCH_SIZE, shuffle=True, **options):
 
     `options` are those of `torch.utils.data.DataLoader`.
     """
-    return DataLoader(dataset, batch_size, shuffle, **{"collate_fn": collate, **options})
+    if batch_size is not None:  # else they are single items
+        options = {"collate_fn": collate, **options}
+    return DataLoader(dataset, batch_size, shuffle, **options)
 
 
 def get_train_loader(
@@ -322,7 +324,8 @@ def test_network(data_loader, model, reshape):
     for images, expected_outputs in data_loader:
         images, expected_outputs = images.to(device), expected_outputs.to(device)
         predictions = model(reshape(images)).argmax(dim=1)
-        check_labels(expected_outputs)
+        if expected_outputs.dim() != 1:
+            raise RefusedError(f"labels must be [N], not {list(expected_outputs.shape)}")
         num_correct += (predictions == expected_outputs).sum()
         num_images += len(images)
 
@@ -339,20 +342,25 @@ def get_device(model):
     return torch.device("cpu") if parameter is None else parameter.device
 
 
-def check_labels(labels):
-    """Raise RefusedError unless labels are one number for each image: [N]."""
-    if labels.dim() != 1:
-        raise RefusedError(f"labels must have the shape [N], not {list(labels.shape)}")
-
-
 def expand_expected_output(tensor_of_expected_outputs, output_size):
     """One-hot expand labels: int64 [N] to float32 [N, output_size], on the labels' device.
 
-    Raises RefusedError for labels that aren't [N], and what `torch.nn.functional.one_hot` raises
-    for labels of another dtype or outside 0 to output_size - 1.
+    Raises RefusedError for labels that aren't [N] or don't lie in 0 to output_size - 1, and what
+    `torch.nn.functional.one_hot` raises for labels of another dtype.
     """
-    check_labels(tensor_of_expected_outputs)
-    return one_hot(tensor_of_expected_outputs, output_size).float()
+    labels = tensor_of_expected_outputs
+    if labels.dim() != 1:
+        raise RefusedError(f"labels must be [N], not {list(labels.shape)}")
+    try:
+        return one_hot(labels, output_size).float()
+    except RuntimeError as error:
+        wrong = labels[(labels < 0) | (labels >= output_size)].tolist()
+        if not wrong or labels.dtype != torch.int64:
+            raise
+        raise RefusedError(
+            f"there is a label {wrong[0]}, but the network has {output_size} outputs, for labels "
+            f"from 0 to {output_size - 1}"
+        ) from error
 
 
 def expand_single_output(expected_output, output_size):

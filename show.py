@@ -1,12 +1,15 @@
 """Show what a trained network does: its mistakes, what it confuses, what its neurons look for.
 
-    python show.py MODEL              a network that a training script has saved
+    python show.py [MODEL]            a network that a training script has saved
     python show.py --log FILE         the learning curve of a training
 
-open a window, or write a PNG to `--out`. In Python, `show.show(net)` draws any network.
+open a window, or write a PNG to `--out`. Without MODEL it is the network that comes along and that
+`recognize.py` uses. In Python, `show.show(net)` draws any network.
 """
 
 import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+
+import sys
 
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ from torch import nn
 import common
 from common import RefusedError
 from files import atomic, models
+from handwriting import DIGITS
 from training import command_line, progress
 
 SIZE = (10, 11)  # inches of a picture; legible at the width of a page
@@ -45,14 +49,19 @@ def show(net, *, softmax=False, normalize=False, data_root=common.DEFAULT_ROOT, 
 def predict(network, dataset):
     """Return the labels of a data set, the network's predictions, and their outputs: all [N].
 
-    `network` takes images [N, 1, 28, 28], as `files.models.TrainedNetwork` does.
+    `network` is a `files.models.TrainedNetwork`.
     """
     labels = dataset.targets
     if len(labels) and labels.max() >= NUM_DIGITS:
         raise RefusedError(f"there is a label {labels.max()}, but networks here have ten outputs")
-    batches = dataset.data.unsqueeze(1).split(1000)
-    values, predictions = torch.cat([network(batch / 255) for batch in batches]).max(dim=1)
+    values, predictions = predict_outputs(network, dataset).max(dim=1)
     return labels, predictions, values
+
+
+def predict_outputs(network, dataset):
+    """Return a `files.models.TrainedNetwork`'s outputs [N, 10] for all images of a data set."""
+    batches = dataset.data.unsqueeze(1).split(1000)
+    return torch.cat([network(batch / 255) for batch in batches])
 
 
 def draw(figure, net, images, labels, predictions, values):
@@ -143,6 +152,8 @@ def draw_learning_curve(figure, rows):
     """Draw loss and test accuracy over the epochs, from the rows of `progress.read_log`."""
     if not rows:
         raise RefusedError("the log has no lines yet")
+    from matplotlib.ticker import MaxNLocator
+
     losses, accuracies = figure.subplots(1, 2)
     num_steps = max(step for _, step in rows)  # of an epoch
     for axes, name, label in (
@@ -156,6 +167,8 @@ def draw_learning_curve(figure, rows):
         ]
         axes.plot(*zip(*points, strict=True) if points else ([], []), marker=".", lw=0.8)
         axes.set_xlabel("epoch")
+        axes.set_xlim(left=0, right=1.02 * max(rows)[0])
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
     losses.set_yscale("log")
@@ -182,8 +195,15 @@ def show_figure(draw_on, out, size=SIZE):
 
     from handwriting.window import BACKENDS_WITHOUT_WINDOWS
 
-    if pyplot.get_backend().lower() in BACKENDS_WITHOUT_WINDOWS:
+    backend = pyplot.get_backend().lower()
+    if backend in BACKENDS_WITHOUT_WINDOWS:
         raise RefusedError("there is no display to open a window on; --out FILE writes a PNG")
+    if ("inline" in backend or "ipympl" in backend) and "ipykernel" not in sys.modules:
+        # Started from a notebook by !python, which sets the backend, but shows no figures.
+        raise RefusedError(
+            "a notebook shows no window of another program; in a cell, import show, and "
+            "show.show(network) draws below it; or --out FILE writes a PNG"
+        )
     draw_on(pyplot.figure(figsize=size, dpi=WINDOW_DPI, layout="constrained"))
     pyplot.show()
 
@@ -200,7 +220,12 @@ def create_parser():
         "confuses, what its first layer looks for.",
         allow_abbrev=False,
     )
-    parser.add_argument("model", metavar="MODEL", nargs="?", help="a file of --save-model")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="a file of --save-model (default: the one that comes along)",
+    )
     parser.add_argument("--log", metavar="FILE", help="draw a training's learning curve: its --log")
     parser.add_argument("--out", metavar="FILE", help="write a PNG here (default: open a window)")
     add_network_flag(parser)
@@ -210,7 +235,7 @@ def create_parser():
 
 def main():
     settings = create_parser().parse_args()
-    if (settings.model is None) == (settings.log is None):
+    if settings.model is not None and settings.log is not None:
         raise RefusedError("give either a saved network, MODEL, or the --log of a training")
     if settings.out is not None:
         # A PNG only, lest a slip of the hand replace the model.
@@ -219,7 +244,7 @@ def main():
         atomic.check_writable(settings.out)
 
     if settings.log is None:
-        network = models.load(settings.model, settings.net)
+        network = models.load(settings.model or DIGITS, settings.net)
         show(network, data_root=settings.data_root, out=settings.out)
     else:
         _, rows = progress.read_log(settings.log)

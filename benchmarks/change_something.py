@@ -22,7 +22,7 @@ def read_blocks():
     "file" (a script), "pictures" (needs a folder of them), "slow", "download", or "".
     """
     text = (PROJECT / "docs" / "change-something.md").read_text(encoding="utf-8")
-    pattern = re.compile(r"^```python ?(.*)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+    pattern = re.compile(r"^```python ?([^\n]*)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
     headings = re.compile(r"^##? (.*)", flags=re.MULTILINE)
     return [
         (headings.findall(text[: block.start()])[-1], block[1], block[2])

@@ -86,7 +86,7 @@ def draw_in_window(network):
     )
     canvas.draw()
     answers, seconds = [], []
-    for digit in json.loads(STROKES.read_text()):
+    for digit in json.loads(STROKES.read_text(encoding="utf-8")):
         drawing.clear()
         for stroke in digit["strokes"]:
             points = [drawing.drawing_axes.transData.transform(2.8 * np.array(p)) for p in stroke]

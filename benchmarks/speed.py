@@ -180,6 +180,7 @@ def main():
         with open(arguments.json, "x") as stream:
             json.dump(report, stream, indent=1)
 
+    sys.stdout.reconfigure(errors="backslashreplace")  # an old code page may lack the µ
     print(format_table(summary))
     print(
         "\nSpeed-up: over the textbook pipeline. Products: in multiples of the products alone.\n"

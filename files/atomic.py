@@ -18,6 +18,26 @@ def resolve(file):
     return Path(file).expanduser().resolve()
 
 
+def expand(names):
+    """Return the files' names, those that match in place of `*.csv`, as Windows' shells leave it.
+
+    A name that is a file's, or that nothing matches, stays as it is.
+    """
+    expanded = []
+    for name in names:
+        is_pattern = not Path(name).exists()
+        expanded += (sorted(glob.glob(name)) if is_pattern else []) or [name]  # noqa: PTH207
+    return expanded
+
+
+def read(file):
+    """Return the content of a file, bytes. Raises RefusedError if it can't be read."""
+    try:
+        return resolve(file).read_bytes()
+    except OSError as error:  # such as "Permission denied", while another program has it open
+        raise RefusedError(f"can't read {file}: {error.strerror or error}") from error
+
+
 def check_writable(file, num_bytes=0):
     """Raise RefusedError if so many bytes can't be written to `file`, before hours depend on it."""
     with _explain(file):
@@ -25,8 +45,10 @@ def check_writable(file, num_bytes=0):
         temporary_file = _get_temporary_file(file)
         try:
             temporary_file.write_bytes(b"\0" * num_bytes)
+            if file.exists():
+                _replace(file, file)  # which changes nothing, but fails if it couldn't be replaced
         finally:
-            temporary_file.unlink(missing_ok=True)
+            _remove(temporary_file)
 
 
 def write(file, save):
@@ -45,13 +67,12 @@ def write(file, save):
             _replace(temporary_file, file)
             _sync_folder(file.parent)
         finally:
-            with contextlib.suppress(OSError):
-                temporary_file.unlink()
+            _remove(temporary_file)
 
 
 def write_text(file, text):
-    """Replace the content of `file` by this text, as `write` does."""
-    write(file, lambda stream: stream.write(text.encode()))
+    """Replace the content of `file` by this text, in UTF-8 on all systems, as `write` does."""
+    write(file, lambda stream: stream.write(text.encode("utf-8")))
 
 
 @contextlib.contextmanager
@@ -72,11 +93,10 @@ def lock(file):
             ) from None
     try:
         for leftover in file.parent.glob(f".{glob.escape(file.name)}.{'[0-9a-f]' * 16}.tmp"):
-            leftover.unlink(missing_ok=True)
+            _remove(leftover)
         yield
     finally:
-        with contextlib.suppress(OSError):  # Windows removes no open file
-            lock_file.unlink()
+        _remove(lock_file)
         file_lock.release()
 
 
@@ -105,6 +125,12 @@ def _resolve_target(file):
 def _get_temporary_file(file):
     # A name of its own for each write, so that two writers don't meet in one file.
     return file.with_name(f".{file.name}.{secrets.token_hex(8)}.tmp")
+
+
+def _remove(file):
+    # Windows removes no file that is open, here or in a virus scanner; `lock` does it next time.
+    with contextlib.suppress(OSError):
+        file.unlink()
 
 
 def _replace(source, file):

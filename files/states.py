@@ -9,6 +9,7 @@ import inspect
 import io
 import pickle
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -80,7 +81,9 @@ def check_replaceable(file, net):
     if atomic.resolve(file).exists():
         try:
             is_model = is_state(read(file))
-        except RefusedError:
+        except RefusedError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise
             is_model = False
         if not is_model:
             raise RefusedError(f"{file} exists and is not a saved network; give another name")
@@ -167,7 +170,7 @@ def read(file):
         raise RefusedError(f"there is no file {file}")
     if file.stat().st_size > MAX_BYTES:
         raise RefusedError(f"{file} is larger than {MAX_BYTES:,} bytes: it is no network of ours")
-    content = io.BytesIO(file.read_bytes())  # from here on, what goes wrong is the content's fault
+    content = io.BytesIO(atomic.read(file))  # from here on, what goes wrong is the content's fault
     names = []
     try:
         if zipfile.is_zipfile(content):
@@ -177,7 +180,9 @@ def read(file):
             if damaged is not None:
                 raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
         content.seek(0)
-        return torch.load(content, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is an error
+            return torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the readers raise anything
         raise RefusedError(f"{file} {_explain(error, names, content)}") from error
 

@@ -1,7 +1,6 @@
 """Read pictures as they come from cameras, scanners and programs: upright, of three bands."""
 
 import contextlib
-import glob
 import warnings
 
 import numpy as np
@@ -19,11 +18,7 @@ def expand(names):
 
     Raises RefusedError if one is a saved network.
     """
-    files = [
-        file
-        for name in names
-        for file in sorted(glob.glob(name)) or [name]  # noqa: PTH207 (an absolute pattern, too)
-    ]
+    files = atomic.expand(names)
     for file in files:
         if file.lower().endswith((".pt", ".pth")):
             raise RefusedError(f"{file} is a saved network; give it as --model {file}")

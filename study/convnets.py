@@ -3,7 +3,8 @@
     python pytorch_mnist_convnet.py --net relu --seed 1 --test-each-epoch --log relu-1.csv
     python -m study.convnets relu-1.csv
 
-gathers any number of logs in `convnets.csv`, a row for each epoch, and draws them: `convnets.png`.
+gathers any number of logs in `convnets.csv`, a row for each epoch, beside the trainings that are
+there already, and draws them all: `convnets.png`.
 The table, `convnets.md`, has the trainings that went on to their last epoch.
 """
 
@@ -161,6 +162,18 @@ def draw(courses):
     return figure
 
 
+def add_earlier(courses, file):
+    """Return the table with the trainings of an earlier table, a CSV file, that it lacks."""
+    if not file.exists():
+        return courses
+    earlier = pd.read_csv(file)
+    keys = [*KIND, "seed"]
+    is_new = earlier.set_index(keys).index.isin(courses.set_index(keys).index)
+    both = pd.concat([earlier[~is_new], courses])
+    order = both["experiment"].map(list(EXPERIMENTS).index)
+    return both.assign(order=order).sort_values(["order", *keys, "epoch"]).drop(columns="order")
+
+
 def main():
     parser = command_line.OneLineParser(
         description="Gather the logs of convolutional networks.", allow_abbrev=False
@@ -168,13 +181,14 @@ def main():
     parser.add_argument("logs", nargs="+", metavar="LOG", help="a file of --log")
     add_results_flag(parser, "where data, table and picture go")
     settings = parser.parse_args()
-    courses = pd.concat(map(read_course, settings.logs))
+    courses = pd.concat(map(read_course, atomic.expand(settings.logs)))
     if courses.duplicated([*KIND, "seed", "epoch"]).any():
         raise RefusedError("two logs are of the same network, inputs, epochs and seed; give one")
     folder = create_folder(settings.results)
+    courses = add_earlier(courses, folder / "convnets.csv")
 
     table = format_table(find_results(courses))
-    atomic.write_text(folder / "convnets.csv", courses.to_csv(index=False))
+    atomic.write_text(folder / "convnets.csv", courses.to_csv(index=False, lineterminator="\n"))
     atomic.write_text(folder / "convnets.md", table)
     plots.save(draw(courses), folder / "convnets.png")
     print(table, end="")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from common import RefusedError
 from files import atomic
+from pytorch_mnist import OUTPUT_SIZE
 from study import variants
 from training import command_line
 from training.checkpoint import list_differences
@@ -103,8 +104,13 @@ class RunResults:
                 f"{file} is the result of another run ({'; '.join(differing)}); give another "
                 "--results"
             )
-        for key in ("accuracy", "accuracy_after_epoch", "error_per_digit", "seconds"):
-            result[key]  # KeyError
+        accuracies, errors = result["accuracy_after_epoch"], result["error_per_digit"]
+        if (len(accuracies), len(errors)) != (self.epochs, OUTPUT_SIZE):
+            raise ValueError(f"it has {len(accuracies)} epochs, and errors of {len(errors)} digits")
+        if not all(0 <= fraction <= 1 for fraction in [result["accuracy"], *accuracies, *errors]):
+            raise ValueError("an accuracy or an error is no fraction")
+        if not result["seconds"] >= 0:
+            raise ValueError("its seconds are negative")
         return result
 
     def write(self, result):

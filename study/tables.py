@@ -7,7 +7,9 @@ from files import atomic
 
 def write(runs, markdown, folder):
     """Write the table of runs as CSV, and the other tables' text. Raises OSError."""
-    atomic.write_text(folder / "runs.csv", runs.to_csv(index=False, float_format="%.4f"))
+    atomic.write_text(
+        folder / "runs.csv", runs.to_csv(index=False, lineterminator="\n", float_format="%.4f")
+    )
     atomic.write_text(folder / "summary.md", markdown)
 
 

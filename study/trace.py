@@ -115,7 +115,9 @@ def main():
         trace(*run, epochs=settings.epochs, data_root=settings.data_root) for run in settings.runs
     ]
     table = pd.concat(tables)
-    atomic.write_text(folder / "trace.csv", table.to_csv(index=False, float_format="%.4g"))
+    atomic.write_text(
+        folder / "trace.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.4g")
+    )
     plots.save(plots.draw_trace(tables), folder / "trace.png")
     for run_table in tables:
         digit = run_table["digit"] == plots.find_least_recognised(run_table)

@@ -1,6 +1,7 @@
 """What the tests share: the project's folder, its scripts as processes, data and batches."""
 
 import contextlib
+import functools
 import gzip
 import itertools
 import json
@@ -72,6 +73,14 @@ def get_shared_folder(tmp_path_factory):
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """The home folder, which `~` stands for: the test's own."""
+    for name in ("HOME", "USERPROFILE"):  # Windows'
+        monkeypatch.setenv(name, str(tmp_path))
+    return tmp_path
+
+
 ONE_EPOCH = "--epochs 1 --batch-size 40 --seed 3 --device cpu"
 
 
@@ -113,13 +122,21 @@ def run_script(monkeypatch):
 
 def cut(dataset, num_images):
     """Keep the first images of an MNIST data set, with their labels; return the data set."""
-    dataset.data, dataset.targets = dataset.data[:num_images], dataset.targets[:num_images]
+    dataset.data = dataset.data[:num_images].clone()
+    dataset.targets = dataset.targets[:num_images].clone()
     return dataset
+
+
+read_idx_once = functools.cache(common.read_idx)
 
 
 @pytest.fixture
 def small_mnist(monkeypatch):
-    """Cut what `common.get_dataset` returns down to 600 images: 60 steps an epoch."""
+    """Cut what `common.get_dataset` returns down to 600 images: 60 steps an epoch.
+
+    The project's files are unpacked once for all tests, which takes longer than such an epoch.
+    """
+    monkeypatch.setattr(common, "read_idx", read_idx_once)
     get_dataset = common.get_dataset
 
     def get_small_dataset(*args, **settings):

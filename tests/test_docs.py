@@ -1,54 +1,89 @@
 """The examples of `docs/change-something.md`, run as a reader types them, on few images."""
 
+import ast
+import shutil
 import sys
 
+import matplotlib
 import pytest
-from conftest import PROJECT
-from mnist import files as mnist_files
-from mnist.images import keep_first
+from conftest import PROJECT, cut
+from idx_files import write_data
+from torchvision.transforms.functional import to_pil_image
 
 import common
+from files import models
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))
 import change_something
 
-PREAMBLE, EXAMPLES = change_something.read_examples()
+matplotlib.use("agg")
+
+(_, _, PREAMBLE), *BLOCKS = change_something.read_blocks()
+EXAMPLES = [
+    pytest.param(code, id=heading, marks=pytest.mark.slow if info == "slow" else ())
+    for heading, info, code in BLOCKS
+    if info != "file"
+]
+(SCRIPT,) = [code for _, info, code in BLOCKS if info == "file"]
 
 
 @pytest.fixture
-def fashion(tmp_path, monkeypatch):
-    """Fashion-MNIST as if it had been downloaded: its format, and here its images, are MNIST's."""
-    mnist_files.prepare(mnist_files.find_root())
-    folder = tmp_path / "data" / "FashionMNIST"
-    folder.mkdir(parents=True)
-    (folder / "raw").symlink_to(PROJECT / "data" / "MNIST" / "raw")
-    get_loader = common.get_loader
-
-    def get_loader_of_few(dataset, *arguments, **options):
-        if isinstance(dataset, common.datasets.FashionMNIST):
-            keep_first(dataset, 600)
-        return get_loader(dataset, *arguments, **options)
-
-    monkeypatch.setattr(common, "get_loader", get_loader_of_few)
-
-
-@pytest.mark.parametrize(
-    "number", range(len(EXAMPLES)), ids=lambda number: f"{number} {EXAMPLES[number][0]}"
-)
-def test_an_example_trains(number, small_mnist, fashion, tmp_path, monkeypatch, capsys):
+def folder(tmp_path, monkeypatch):
+    """A working folder with what a reader has: Fashion-MNIST, and pictures of digits."""
+    write_data(tmp_path / "data" / "FashionMNIST" / "raw", num_images=60)
+    dataset = cut(common.get_dataset(train=False), 20)
+    for index, (image, label) in enumerate(dataset):
+        (tmp_path / "pictures" / str(label)).mkdir(parents=True, exist_ok=True)
+        to_pil_image(image).save(tmp_path / "pictures" / str(label) / f"{index}.png")
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_an_example_trains(code, small_mnist, folder, monkeypatch, capsys):
+    if ".unfold(0, 10" in code:
+        monkeypatch.setattr(common, "BATCH_SIZE", 1)  # or there are less than ten losses
     names = {}
     exec(PREAMBLE, names)
-    exec(EXAMPLES[number][1], names)
-    lines = capsys.readouterr().out.splitlines()
-    losses = [float(line.split()[-1]) for line in lines if line.startswith("Epoch")]
-    assert losses
-    assert lines[-1] == f"Test data results: {names['result']}"
+    exec(code, names)
+    assert capsys.readouterr().out.splitlines()[-1] == f"Test data results: {names['result']}"
 
 
 def test_each_example_says_what_it_reaches():
-    text = (PROJECT / "docs" / "change-something.md").read_text()
-    assert len(EXAMPLES) > 10
-    sections = text.split("\n## ")[1:]
-    silent = [section.split("\n")[0] for section in sections if " %" not in section]
-    assert silent == ["Fashion-MNIST"]  # which can't be downloaded here
+    text = (PROJECT / "docs" / "change-something.md").read_text(encoding="utf-8")
+    sections = [section for section in text.split("\n## ")[1:] if "```python\n" in section]
+    assert len(sections) > 10
+    assert [section.split("\n")[0] for section in sections if " %" not in section] == []
+
+
+def test_a_script_of_one_s_own_has_what_the_others_have(
+    small_mnist, tmp_path, monkeypatch, run_script, capsys
+):
+    """In a folder of the project's scripts: flags, checkpoint, log, a network that is shown."""
+    script = tmp_path / "my_experiment.py"
+    script.write_text(SCRIPT)
+    shutil.copy(PROJECT / "pytorch_mnist.py", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(models, "PROJECT", tmp_path)
+    flags = "--seed 1 --epochs 2 --checkpoint my.ckpt --log my.csv --save-model my.pt"
+    run_script(script, *flags.split())
+    printed = capsys.readouterr().out
+    assert printed.startswith("Epoch [1/2], Step [60/60], Loss: ")
+    run_script("show.py", "my.pt", "--out", "my.png")
+    run_script("show.py", "--log", "my.csv", "--out", "log.png")
+    shown = capsys.readouterr().out
+    assert shown.startswith("digit  precision  recall")
+    run_script(script, *flags.replace("2", "3").split())
+    assert capsys.readouterr().out.startswith("Epoch [3/3], ")
+    assert models.load("my.ckpt").net.training is False
+    sys.modules.pop("my_experiment")
+
+
+def test_a_script_of_one_s_own_is_short():
+    """25 lines at most besides the network."""
+    tree = ast.parse(SCRIPT)
+    (network,) = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    lines = SCRIPT.splitlines()
+    others = lines[: network.lineno - 1] + lines[network.end_lineno :]
+    assert len([line for line in others if line and not line.startswith('"""')]) <= 25

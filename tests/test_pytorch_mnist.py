@@ -1,22 +1,21 @@
 import inspect
-import runpy
+import sys
 
 import pytest
 import textbook
 import torch
-from conftest import PROJECT
-from mnist import files as mnist_files
-from mnist.images import keep_first
+from conftest import cut
 from torch import nn
+from torch.utils.data import TensorDataset
 from torchvision import datasets, transforms
 
-import backprop_manual_mnist
 import common
 import pytorch_mnist
-import pytorch_mnist_convnet
 from files import models
 from training import command_line
-from training.run import use_threads
+from training.run import Run, use_threads
+
+SCRIPTS = ["pytorch_mnist.py", "backprop_manual_mnist.py"]
 
 
 def test_constants():
@@ -71,15 +70,6 @@ def test_run_network_takes_the_net_and_keyword_settings():
     assert [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD] == ["net"]
 
 
-@pytest.mark.parametrize("script", [pytorch_mnist, backprop_manual_mnist, pytorch_mnist_convnet])
-def test_the_network_goes_to_the_device_of_the_flag(script, monkeypatch):
-    """On "meta", which holds no values, it can't be trained: so it isn't."""
-    monkeypatch.setattr(command_line, "_try", lambda device: device)
-    monkeypatch.setattr(script, "run_network", lambda net, **settings: None)
-    monkeypatch.setattr("sys.argv", ["script", "--device", "meta"])
-    assert common.get_device(script.main()).type == "meta"
-
-
 def test_run_network_leaves_the_thread_count_alone(small_mnist):
     counts = []
 
@@ -95,7 +85,7 @@ def record_training(**settings):
     """Return what a training by `run_network` is given: epochs, learning rate, batch size."""
     given = []
 
-    def train_network(loader, net, num_epochs, optimizer, *_, epochs):
+    def train_network(loader, net, num_epochs, optimizer, *_, epochs, report):
         given[:] = list(epochs), num_epochs, optimizer.param_groups[0]["lr"], loader.batch_size
 
     pytorch_mnist.run_network(pytorch_mnist.Net(), train_network=train_network, **settings)
@@ -116,37 +106,40 @@ def test_run_network_reads_the_constants_when_it_is_called(small_mnist, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("settings", "error"),
+    "settings",
     [
-        ({"epochs": 0}, ValueError),
-        ({"epochs": -1}, ValueError),
-        ({"lr": -3.0}, ValueError),
-        ({"batch_size": 0}, ValueError),
-        ({"batch_size": -10}, ValueError),
-        ({"save_model": "no/such/folder/model.pt"}, OSError),
+        {"epochs": 0},
+        {"lr": -3.0},
+        {"batch_size": 0},
+        {"threads": 0},
+        {"threads": 100_000},  # which ends the process
+        {"save_model": "no/such/folder/model.pt"},
+        {"log": "model.pt", "save_model": "model.pt"},
     ],
 )
-def test_run_network_refuses_bad_settings_before_it_trains(settings, error, capsys):
+def test_run_network_refuses_bad_settings_before_it_trains(settings, capsys):
     net = pytorch_mnist.Net()
     before = [parameter.clone() for parameter in net.parameters()]
-    with pytest.raises(error):
+    with pytest.raises((ValueError, TypeError)):
         pytorch_mnist.run_network(net, **settings)
     assert all(map(torch.equal, net.parameters(), before))
     assert capsys.readouterr().out == ""
 
 
-def test_one_epoch_from_another_folder_offline_equals_the_textbook(one_epoch):
-    """The whole script, as a user starts it, against the textbook pipeline: every digit."""
+def test_one_epoch_from_another_folder_offline_equals_the_textbook(one_epoch, textbook_root):
+    """The whole script, as a user starts it, against the textbook's loops: every digit."""
     version = torch.__version__
     assert one_epoch.stderr == f"seed 3, device cpu, 1 CPU thread(s), torch {version}\n"
 
     torch.manual_seed(3)
     net = textbook.create_net()
-    root = mnist_files.find_root()
+    train_set, test_set = (  # as ToTensor makes them, but all images at once
+        TensorDataset(dataset.data[:, None] / 255, dataset.targets)
+        for dataset in (datasets.MNIST(textbook_root, train) for train in (True, False))
+    )
     with use_threads(1):
-        loader = textbook.create_loader(textbook.create_dataset(root), batch_size=40)
+        loader = textbook.create_loader(train_set, batch_size=40)
         lines = list(textbook.train(loader, net, epochs=1))
-    test_set = textbook.create_dataset(root, train=False)
     result_of_textbook = textbook.test(textbook.create_loader(test_set, shuffle=False), net)
 
     assert one_epoch.stdout.splitlines() == [*lines, "", f"Test data results: {result_of_textbook}"]
@@ -158,38 +151,42 @@ def test_one_epoch_from_another_folder_offline_equals_the_textbook(one_epoch):
     assert all(map(torch.equal, saved.values(), net.parameters()))
 
 
-def test_the_hidden_size_is_free(monkeypatch, capsys):
-    assert pytorch_mnist.Net(30).hidden_layer.weight.shape == (30, 784)
-    given = []
-    monkeypatch.setattr(pytorch_mnist, "run_network", lambda net, **settings: given.append(net))
-    monkeypatch.setattr("sys.argv", ["script", "--hidden-size", "30", "--device", "cpu"])
-    network = pytorch_mnist.main()
-    assert given == [network]
-    assert network.output_layer.weight.shape == (10, 30)
-
-
-def test_the_script_leaves_its_network_at_the_prompt(small_mnist, monkeypatch, capsys):
+def test_the_script_leaves_its_network_at_the_prompt(small_mnist, run_script, capsys):
     """What `python -i pytorch_mnist.py` leaves: the names of the script as `__main__`."""
-    monkeypatch.setattr("sys.argv", ["pytorch_mnist.py", "--epochs=1", "--seed=1", "--device=cpu"])
-    names = runpy.run_path(str(PROJECT / "pytorch_mnist.py"), run_name="__main__")
+    names = run_script("pytorch_mnist.py", "--epochs=1", "--seed=1")
     network, images = names["network"], torch.rand(2, 784)
     torch.manual_seed(1)
     assert type(network) is names["Net"]
     assert not torch.equal(network(images), pytorch_mnist.Net()(images))  # it is trained
 
 
-@pytest.mark.parametrize("script", [pytorch_mnist, backprop_manual_mnist])
-def test_thirty_hidden_neurons_work_everywhere(script, small_mnist, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_thirty_hidden_neurons_work_everywhere(script, small_mnist, tmp_path, run_script, capsys):
     file, checkpoint = tmp_path / "model.pt", tmp_path / "checkpoint"
-    flags = f"--epochs 1 --device cpu --save-model {file} --checkpoint {checkpoint}".split()
-    monkeypatch.setattr("sys.argv", ["script", *flags, "--hidden-size", "30"])
-    network = script.main()
+    flags = f"--epochs 1 --save-model {file} --checkpoint {checkpoint} --hidden-size".split()
+    network = run_script(script, *flags, 30)["network"]
     assert network.hidden_layer.weight.shape == (30, 784)
-    restored = common.load_network(pytorch_mnist.Net(30), file)
-    assert all(map(torch.equal, restored.parameters(), network.parameters()))
-    monkeypatch.setattr("sys.argv", ["script", *flags, "--hidden-size", "20"])
-    with pytest.raises(ValueError, match=r"hidden_layer.weight has the shape \[30, 784\]"):
-        script.main()
+    for saved in (file, checkpoint):
+        restored = models.load(saved).net
+        assert all(map(torch.equal, restored.parameters(), network.parameters()))
+    with pytest.raises(common.RefusedError, match=r"hidden_layer.*\b30\b"):
+        run_script(script, *flags, 20)
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, "pytorch_mnist_convnet.py"])
+def test_the_network_goes_to_the_device_of_the_flag(script, run_script, monkeypatch):
+    """On "meta", which holds no values, it can't be trained: so it isn't."""
+    devices = []
+
+    def stop(self, net, *_):
+        devices.append(common.get_device(net).type)
+        sys.exit()
+
+    monkeypatch.setattr(command_line, "usable_device", torch.device)
+    monkeypatch.setattr(Run, "__init__", stop)
+    with pytest.raises(SystemExit):
+        run_script(script, "--device=meta")
+    assert devices == ["meta"]
 
 
 def test_any_network_of_784_inputs_and_10_outputs_is_taken(small_mnist, capsys):
@@ -199,29 +196,33 @@ def test_any_network_of_784_inputs_and_10_outputs_is_taken(small_mnist, capsys):
     assert not torch.equal(net[0].weight, before)
 
 
-def test_an_unknown_setting_is_told_with_the_known_ones(small_mnist):
-    with pytest.raises(TypeError, match=r"setting epoch; .*epochs, lr.*normalize.*checkpoint"):
+def test_an_unknown_setting_is_told():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
         pytorch_mnist.run_network(pytorch_mnist.Net(), epoch=3)
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-def test_normalised_inputs_are_torchvision_s(normalize, small_mnist, tmp_path, capsys):
-    """A training with `normalize`, against one on what torchvision's `Normalize` gives."""
+def test_inputs_are_prepared_as_torchvision_does_in_training_and_test(
+    normalize, small_mnist, textbook_root, tmp_path, capsys
+):
     steps = [transforms.ToTensor()]
     if normalize:
         steps.append(transforms.Normalize((0.1305,), (0.3081,)))
-    root = mnist_files.find_root()
-    dataset = datasets.MNIST(root, transform=transforms.Compose(steps))
-    loader = textbook.create_loader(keep_first(dataset, 600))
+    train_set, test_set = (
+        cut(datasets.MNIST(textbook_root, is_train, transforms.Compose(steps)), 600)
+        for is_train in (True, False)
+    )
     torch.manual_seed(1)
     expected = textbook.create_net()
-    list(textbook.train(loader, expected, epochs=1))
+    list(textbook.train(textbook.create_loader(train_set), expected, epochs=1))
 
     torch.manual_seed(1)
-    net = pytorch_mnist.Net()
-    file = tmp_path / "model.pt"
+    net, file = pytorch_mnist.Net(), tmp_path / "model.pt"
+    seen = []
+    net.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     pytorch_mnist.run_network(net, epochs=1, normalize=normalize, save_model=file)
     assert all(map(torch.equal, net.parameters(), expected.parameters()))
-    state = models.read_state(file)
-    assert models.is_normalized(state) is normalize
+    test_images = torch.stack([image for image, _ in test_set])
+    assert torch.equal(torch.cat(seen[60:]), test_images.flatten(1))
+    assert models.load(file).normalize is normalize
     assert list(torch.load(file)) == list(net.state_dict())  # a plain one, all the same

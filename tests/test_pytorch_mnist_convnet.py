@@ -3,12 +3,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from mnist.images import extend_by_shifts, keep_first
+from conftest import cut
 from torch import nn
 from torch.nn import functional
+from torch.utils.data import Subset
 
 import common
 import pytorch_mnist_convnet as convnet
+from files import models
 
 
 def count(*layers):
@@ -114,10 +116,9 @@ def test_each_design_s_settings_are_its_defaults(monkeypatch):
 def test_a_design_learns_on_a_subset(name, num_images, lr, floor, capsys):
     torch.manual_seed(3)
     net = convnet.DESIGNS[name].network()
-    loader = common.get_loader(keep_first(common.get_dataset(), num_images))
-    test_loader = common.get_loader(
-        keep_first(common.get_dataset(train=False), 1000), shuffle=False
-    )
+    loader = common.get_loader(Subset(common.get_dataset(), range(num_images)))
+    test_set = common.get_dataset(train=False)
+    test_loader = common.get_loader(Subset(test_set, range(1000)), shuffle=False)
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
     common.train_network(loader, net, 2, optimizer, convnet.identity, nn.CrossEntropyLoss())
     losses = [float(line.split()[-1]) for line in capsys.readouterr().out.splitlines()]
@@ -126,9 +127,9 @@ def test_a_design_learns_on_a_subset(name, num_images, lr, floor, capsys):
 
 
 def test_extended_data_are_the_images_and_their_shifts():
-    dataset = keep_first(common.get_dataset(), 50)
+    dataset = cut(common.get_dataset(), 50)
     originals, labels = dataset.data.clone(), dataset.targets.clone()
-    extended = extend_by_shifts(dataset)
+    extended = common.extend_by_shifts(dataset)
     assert extended is dataset
     assert (extended.data.shape, extended.data.dtype) == ((250, 28, 28), torch.uint8)
     assert torch.equal(extended.targets, labels.repeat_interleave(5))
@@ -139,11 +140,10 @@ def test_extended_data_are_the_images_and_their_shifts():
         assert np.array_equal(extended.data[shift::5].numpy(), window)
 
 
-def test_the_script_runs_a_design(monkeypatch, small_mnist, tmp_path, capsys):
+def test_the_script_runs_a_design(run_script, small_mnist, tmp_path, capsys):
     file = tmp_path / "model.pt"
-    flags = "--net relu --epochs 2 --batch-size 2 --seed 1 --device cpu --threads 1 --save-model"
-    monkeypatch.setattr(sys, "argv", ["pytorch_mnist_convnet.py", *flags.split(), str(file)])
-    convnet.main()
+    flags = f"--net relu --epochs 2 --batch-size 2 --seed 1 --threads 1 --save-model {file}"
+    run_script("pytorch_mnist_convnet.py", *flags.split())
 
     *lines, empty, test_line = capsys.readouterr().out.splitlines()
     assert [line.rsplit(",", 1)[0] for line in lines] == [
@@ -152,16 +152,17 @@ def test_the_script_runs_a_design(monkeypatch, small_mnist, tmp_path, capsys):
     assert empty == ""
     assert test_line.startswith("Test data results: 0.")
 
-    net = common.load_network(convnet.ConvNetTwoConvRelu(), file)
+    net = models.load(file).net
+    assert type(net) is convnet.ConvNetTwoConvRelu
     accuracy = common.test_network(common.get_test_loader(), net, convnet.identity)
     assert str(accuracy) == test_line.split()[-1]
 
 
-def train_and_record(monkeypatch, flags):
-    """Run the script with a training that only records; return what it was given."""
+def train_and_record(run_script, monkeypatch, flags):
+    """Run the script with a training and a test that only record; return what they were given."""
     given = {}
 
-    def train_network(loader, net, num_epochs, optimizer, *_, epochs):
+    def train_network(loader, net, num_epochs, optimizer, *_, epochs, report):
         (group,) = optimizer.param_groups
         given.update(
             threads=torch.get_num_threads(),
@@ -177,9 +178,12 @@ def train_and_record(monkeypatch, flags):
             ),
         )
 
+    def test_network(loader, *_):
+        given.update(test_inputs=next(iter(loader))[0].min().item())
+
     monkeypatch.setattr(common, "train_network", train_network)
-    monkeypatch.setattr(sys, "argv", ["pytorch_mnist_convnet.py", "--device=cpu", *flags.split()])
-    convnet.main()
+    monkeypatch.setattr(common, "test_network", test_network)
+    run_script("pytorch_mnist_convnet.py", *flags.split())
     return given
 
 
@@ -187,11 +191,13 @@ SIMPLE = {
     "threads": convnet.NUM_THREADS,
     "images": 600,
     "inputs": 0.0,
+    "test_inputs": 0.0,
     "epochs": 60,
     "lr": 0.1,
     "weight_decay": 0.0,
     "channels_last": True,
 }
+NORMALIZED = pytest.approx(-0.1305 / 0.3081)
 RELU = {**SIMPLE, "lr": 0.03, "weight_decay": 0.00005}
 
 
@@ -209,17 +215,16 @@ RELU = {**SIMPLE, "lr": 0.03, "weight_decay": 0.00005}
         ),
         # Ours
         ("--weight-decay 0.5 --threads 1", {**SIMPLE, "weight_decay": 0.5, "threads": 1}),
-        ("--normalize", {**SIMPLE, "inputs": pytest.approx(-0.1305 / 0.3081)}),
+        ("--normalize", {**SIMPLE, "inputs": NORMALIZED, "test_inputs": NORMALIZED}),
     ],
 )
-def test_flags_have_their_effect(flags, expected, small_mnist, monkeypatch):
-    assert train_and_record(monkeypatch, flags) == expected
+def test_flags_have_their_effect(flags, expected, small_mnist, run_script, monkeypatch):
+    assert train_and_record(run_script, monkeypatch, flags) == expected
 
 
-def test_an_unknown_design_is_refused_in_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["pytorch_mnist_convnet.py", "--net", "huge"])
+def test_an_unknown_design_is_refused_in_one_line(run_script, capsys):
     with pytest.raises(SystemExit) as caught:
-        convnet.main()
+        run_script("pytorch_mnist_convnet.py", "--net", "huge")
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "error: argument --net: invalid choice: 'huge'" in line

@@ -4,6 +4,7 @@ import argparse
 import functools
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -11,12 +12,17 @@ import threading
 import time
 
 import pytest
+import torch
 import torch.distributed as dist
 from conftest import PROJECT
+from idx_files import write_data
 
 import reproduce
-from study import variants, workers
+from common import RefusedError
+from files import atomic
+from study import plots, variants, workers
 from study.results import RunResults, create_folder
+from training import command_line
 
 # Tasks of a second each, as far as training goes
 SMALL_STUDY = ["--seeds=1", "--epochs=1", "--device=cpu", "--variants"]
@@ -68,20 +74,21 @@ def test_tasks_are_all_units_once_and_of_one_variant_each():
     assert [len(seeds) for _, seeds in tasks] == [3, 3, 1, 3, 3, 1, 1]
 
 
+Store = getattr(dist, "HashStore", workers.Store)  # which Windows lacks
 UNITS = [(variant, seed) for variant in ("article", "book") for seed in range(1, 6)]
 
 
-def pretend_to_train(calls, variant, seeds):
+def pretend_to_train(calls, variant, seeds, epochs=1, data=None, **settings):
     """Return results without training; note what was asked for."""
-    calls.append((variant, list(seeds)))
+    calls.append((variant, list(seeds), *settings.values()))
     return [
         {
             "variant": variant,
             "seed": seed,
             "accuracy": 0.9,
-            "accuracy_after_epoch": [0.9],
+            "accuracy_after_epoch": [0.9] * epochs,
             "error_per_digit": [0.1] * 10,
-            "settings": variants.get_settings(variant, epochs=1),
+            "settings": variants.get_settings(variant, epochs, data),
             "seconds": 1.0,
         }
         for seed in seeds
@@ -99,7 +106,7 @@ def test_only_what_has_no_result_is_run(tmp_path, capsys):
     (tmp_path / "article-manual-1-epochs-seed-4.json").write_text('{"variant": "art')
     calls = []
     train = functools.partial(pretend_to_train, calls)
-    results = workers.run_share(UNITS, files, train, 2, 0, 1, dist.HashStore())
+    results = workers.run_share(UNITS, files, train, 2, 0, 1, Store())
     expected = {"article": [[3, 4], [5]], "book": [[1, 2], [3, 4], [5]]}
     assert calls == [(name, seeds) for name, tasks in expected.items() for seeds in tasks]
     assert [(result["variant"], result["seed"]) for result in results] == UNITS
@@ -108,13 +115,13 @@ def test_only_what_has_no_result_is_run(tmp_path, capsys):
     assert "seed-4.json is not a complete result" in stderr
 
     calls.clear()
-    assert workers.run_share(UNITS, files, train, 2, 0, 1, dist.HashStore()) == results
+    assert workers.run_share(UNITS, files, train, 2, 0, 1, Store()) == results
     assert calls == []
 
 
 def test_ranks_share_the_runs_and_rank_0_gets_all_results(tmp_path):
     """Three ranks, each with a folder of its own, as on machines without a shared disk."""
-    store, calls, results = dist.HashStore(), [[], [], []], [None] * 3
+    store, calls, results = Store(), [[], [], []], [None] * 3
 
     def run_rank(rank):
         files = create_files(tmp_path / str(rank))
@@ -133,19 +140,94 @@ def test_ranks_share_the_runs_and_rank_0_gets_all_results(tmp_path):
     assert [len(find_results(tmp_path / str(rank))) for rank in range(3)] == [10, 4, 2]
 
 
-def test_a_killed_study_goes_on_where_it_was(start, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def pretend(monkeypatch):
+    """Let the study train nothing; return what it would have trained."""
+    calls = []
+    monkeypatch.setattr(variants, "train", functools.partial(pretend_to_train, calls))
+    monkeypatch.setattr(plots, "write", lambda *_: None)
+    return calls
+
+
+def test_each_flag_reaches_the_training(pretend, tmp_path, home, monkeypatch, run_script, capsys):
+    """And `~` is the home folder."""
+    monkeypatch.setattr(command_line, "usable_device", torch.device)
+    write_data(tmp_path / "data" / "MNIST" / "raw")
+    flags = "--seeds 3-4 --variants data --epochs 7 --device meta --data-root ~/data --results ~/r"
+    run_script("reproduce.py", *flags.split())
+    assert pretend == [("data", [3, 4], torch.device("meta"), "~/data")]
+    names = {f"data-manual-7-epochs-seed-{seed}.json" for seed in (3, 4)}
+    assert {file.name for file in find_results(tmp_path / "r")} == names
+    assert "| data " in (tmp_path / "r" / "summary.md").read_text()
+
+
+def test_results_of_other_data_are_refused(pretend, tmp_path, run_script, capsys):
+    """Whichever come first."""
+    write_data(tmp_path / "data" / "MNIST" / "raw")
+    other = [f"--data-root={tmp_path / 'data'}"]
+    for index, flags in enumerate([[[], other], [other, []]]):
+        folder = [f"--results={tmp_path / str(index)}"]
+        run_script("reproduce.py", *SMALL_STUDY, "article", *folder, *flags[0])
+        (file,) = find_results(tmp_path / str(index))
+        before = file.read_text()
+        with pytest.raises(
+            RefusedError, match=f"{re.escape(str(file))} is the result of another run .data: "
+        ):
+            run_script("reproduce.py", *SMALL_STUDY, "article", *folder, *flags[1])
+        assert file.read_text() == before
+    assert len(pretend) == 2
+
+
+@pytest.fixture
+def study(pretend, tmp_path, run_script):
+    """Return a function that runs the study on small data, with `--results` as given."""
+    write_data(tmp_path / "small" / "MNIST" / "raw")
+    flags = [*SMALL_STUDY, "article", "--data-root", tmp_path / "small", "--results"]
+    return lambda results: run_script("reproduce.py", *flags, results)
+
+
+@pytest.mark.parametrize("name", ["summary.md", "runs.png", "notes.txt"])
+def test_a_folder_of_somebody_s_own_is_refused(name, study, pretend, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    with pytest.raises(RefusedError, match=f"holds {name} and no results"):
+        study(folder)
+    assert [file.read_text() for file in folder.iterdir()] == ["mine"]
+    assert pretend == []
+
+
+def test_a_folder_without_a_name_is_refused(study, pretend, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(RefusedError, match="--results '' names no folder"):
+        study("")
+    assert (pretend, list((tmp_path / "empty").iterdir())) == ([], [])
+
+
+def test_two_studies_in_one_folder_are_refused(study, pretend, tmp_path, capsys):
+    study(tmp_path / "results")
+    with (
+        atomic.lock(tmp_path / "results" / "summary.md"),
+        pytest.raises(RefusedError, match=r"is at work with .*summary\.md"),
+    ):
+        study(tmp_path / "results")
+    study(tmp_path / "results")
+    assert len(pretend) == 1
+
+
+def test_a_killed_study_goes_on_where_it_was(start, tmp_path, monkeypatch, run_script, capsys):
     first = tmp_path / "reproduction" / "article-manual-1-epochs-seed-1.json"
     second = tmp_path / "reproduction" / "data-manual-1-epochs-seed-1.json"
     process = start(SCRIPT, *SMALL_STUDY, "article", "data")
     wait_for(first.exists)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
     assert not second.exists()
     written = first.stat().st_mtime_ns
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["reproduce.py", *SMALL_STUDY, "article", "data"])
-    reproduce.main()
+    run_script("reproduce.py", *SMALL_STUDY, "article", "data")
     assert first.stat().st_mtime_ns == written
     accuracies = read_accuracies(first.parent)
     rows = capsys.readouterr().out.splitlines()[2:4]
@@ -155,10 +237,12 @@ def test_a_killed_study_goes_on_where_it_was(start, tmp_path, monkeypatch, capsy
             "1",
             f"{100 * accuracies[name, 1]:.2f}",
         ]
-    made = {file.name for file in first.parent.iterdir()} - {first.name, second.name, ".lock"}
+    made = {file.name for file in first.parent.iterdir()} - {first.name, second.name}
     assert made == {"summary.md", "runs.csv", "runs.png", "epochs.png", "digits.png"}
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="a torchrun's workers are found in /proc")
 def test_a_rank_that_dies_is_restarted_and_loses_only_what_it_was_at(start, tmp_path):
     folder = tmp_path / "reproduction"
     flags = ["--standalone", "--nproc-per-node=2", "--max-restarts=1"]
@@ -178,6 +262,7 @@ def test_a_rank_that_dies_is_restarted_and_loses_only_what_it_was_at(start, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="torchrun needs libuv, which PyTorch lacks there")
 def test_two_launchers_meet_as_two_nodes(start, tmp_path):
     """Each has a folder of its own, as machines without a shared disk; rank 0's has all results."""
     # Last run on 2026-11-25: passed.

@@ -2,59 +2,77 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from conftest import PROJECT
+from conftest import cut
+from idx_files import write_data
 from matplotlib.figure import Figure
-from mnist.images import keep_first
 from PIL import Image
 
 import common
+import pytorch_mnist
 import show
-from files import models
+from files.models import TrainedNetwork
 from pytorch_mnist import Net
 from pytorch_mnist_convnet import DESIGNS
-from training import command_line, progress
+from training import progress
 
 matplotlib.use("agg")  # as if there were no display
 
-SCRIPT = PROJECT / "show.py"
 
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def test_set():
-    return keep_first(common.get_dataset(train=False), 200)
+    return cut(common.get_dataset(train=False), 200)
 
 
-class AlwaysThree(Net):
+class Hasty(Net):
+    """Takes every digit for a 3, the last ones for a 5; the last image is the surest."""
+
     def forward(self, x):
         outputs = torch.full((len(x), 10), 0.1)
-        outputs[:, 3] = torch.linspace(0.5, 0.9, len(x))  # the last image is the surest
+        outputs[:180, 3] = torch.linspace(0.5, 0.9, len(x))[:180]
+        outputs[180:, 5] = torch.linspace(0.5, 0.9, len(x))[180:]
         return outputs
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def axes(test_set):
-    """The three parts of the picture of a network that takes every digit for a 3."""
+    """The three parts of the picture of this network."""
     torch.manual_seed(1)
-    figure, network = Figure(), AlwaysThree()
-    show.draw(figure, network, *show.predict(network, test_set))
+    figure, net = Figure(), Hasty()
+    show.draw(figure, net, test_set.data, *show.predict(TrainedNetwork(net), test_set))
     return figure.axes
 
 
-def test_the_surest_mistakes_come_first(axes, test_set):
-    is_mistake = test_set.targets != 3
-    last = is_mistake.nonzero()[-1].item()
-    assert f"{is_mistake.sum()} of 200 images are mistaken; the 100 surest" in axes[0].get_title()
-    captions = [text.get_text() for text in axes[0].texts]
-    assert len(captions) == 100
-    assert captions[0] == f"{test_set.targets[last]} > 3  {0.5 + 0.4 * last / 199:.2f}"
-    assert np.array_equal(axes[0].images[0].get_array()[1:29, 1:29], test_set.data[last])
+def test_the_surest_mistakes_come_first_each_above_its_caption(axes, test_set):
+    predictions = torch.tensor([3] * 180 + [5] * 20)
+    mistakes = (test_set.targets != predictions).nonzero().flatten()
+    title = f"{len(mistakes)} of 200 images are mistaken; the 50 surest:"
+    assert axes[0].get_title().splitlines()[0] == title
+    assert len(axes[0].texts) == 50
+    picture = axes[0].images[0].get_array()
+    seen = set()
+    for text, index in zip(axes[0].texts, reversed(mistakes.tolist()), strict=False):
+        caption = f"{test_set.targets[index]} > {predictions[index]}  {0.5 + 0.4 * index / 199:.2f}"
+        assert text.get_text() == caption
+        x, y = text.get_position()
+        left, bottom = x - 14, y // 39 * 39 + 29  # of the small picture, 28 pixels square
+        small_picture = picture[int(bottom - 28) : int(bottom), int(left) : int(left + 28)]
+        assert np.array_equal(small_picture, test_set.data[index])
+        assert not picture[int(bottom) : int(y) + 1, int(left) : int(left + 28)].any()
+        seen.add((x, y))
+    assert len(seen) == 50
 
 
-def test_the_confusion_matrix_counts_all_images(axes, test_set):
-    counts = np.array([int(text.get_text()) for text in axes[1].texts]).reshape(10, 10)
+def test_the_confusion_matrix_counts_by_digit_and_prediction(axes, test_set):
     expected = np.zeros((10, 10))
-    expected[:, 3] = torch.bincount(test_set.targets)
+    for digit, prediction in zip(test_set.targets, [3] * 180 + [5] * 20, strict=True):
+        expected[digit, prediction] += 1
+    counts = np.full((10, 10), np.nan)
+    for text in axes[1].texts:
+        prediction, digit = text.get_position()
+        counts[digit, prediction] = int(text.get_text())
     assert np.array_equal(counts, expected)
+    mistakes = expected * (1 - np.eye(10))
+    assert np.array_equal(axes[1].images[0].get_array(), mistakes)
     assert (axes[1].get_xlabel(), axes[1].get_ylabel()) == ("prediction", "digit")
 
 
@@ -72,7 +90,7 @@ def test_precision_and_recall_are_the_definitions(capsys):
 
 def test_each_hidden_neuron_s_weights_are_an_image(axes):
     torch.manual_seed(1)
-    weights = AlwaysThree().hidden_layer.weight.detach()
+    weights = Hasty().hidden_layer.weight.detach()
     drawn = axes[2].images[0].get_array()
     assert drawn.shape == (300, 300)
     for neuron in (0, 9, 10, 99):
@@ -88,65 +106,71 @@ def test_tiles_fill_the_last_row_with_nothing():
     assert tiled[4:, 10:].sum() == 0
 
 
-NETWORKS = {"dense": Net, "hidden size": lambda: Net(30)} | {
-    name: design.network for name, design in DESIGNS.items()
-}
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_convolutional_network_is_drawn(name, test_set):
+    figure, net = Figure(), TrainedNetwork(DESIGNS[name].network(), softmax=True)
+    show.draw(figure, net.net, test_set.data, *show.predict(net, test_set))
+    assert "20 filters of the first convolution" in figure.axes[2].get_title()
+    values = [float(text.get_text().split()[-1]) for text in figure.axes[0].texts]
+    assert 1 >= values[0] >= values[-1] >= 0.1  # the largest of ten probabilities
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("normalized", [False, True])
-@torch.no_grad()
-def test_every_saved_network_is_known_again_and_drawn(name, normalized, test_set, tmp_path):
-    torch.manual_seed(1)
-    saved = NETWORKS[name]().eval()
-    models.save_model(saved, tmp_path / "model.pt", normalized=normalized)
-    design = name if name in ("2conv", "relu") else None  # which look the same
-    network, is_normalized = show.load_any_network(tmp_path / "model.pt", design)
-    assert is_normalized is normalized
-    assert type(network) is type(saved)
-    images = torch.rand(3, 1, 28, 28)
-    inputs = images.flatten(1) if isinstance(network, Net) else images
-    assert torch.equal(network(inputs), saved(inputs))
-
-    figure = Figure()
-    show.draw(figure, network, *show.predict(network, test_set))
-    what = "hidden neurons" if isinstance(network, Net) else "20 filters of the first convolution"
-    assert what in figure.axes[2].get_title()
+def read_recalls(capsys):
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading == "digit  precision  recall"
+    assert [row.split()[0] for row in rows] == list("0123456789")
+    return [float(row.split()[2]) for row in rows]
 
 
-def test_inputs_are_prepared_as_the_file_says(monkeypatch, tmp_path, capsys):
-    given = []
-    monkeypatch.setattr(show, "predict", lambda _, dataset: given.append(dataset.transform))
-    models.save_model(Net(), tmp_path / "plain.pt")
-    models.save_model(Net(), tmp_path / "normalized.pt", normalized=True)
-    for flags in (["plain.pt"], ["normalized.pt"], ["plain.pt", "--normalize"]):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("sys.argv", ["show.py", *flags, "--out", "x.png"])
-        with pytest.raises(TypeError):  # nothing was predicted
-            show.main()
-    plain, normalized = common.transformations, common.normalized_transformations
-    assert given == [plain, normalized, normalized]
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_saved_network_is_shown_as_it_was_tested(
+    normalize, tmp_path, small_mnist, run_script, capsys
+):
+    """By its file, or by its checkpoint: the accuracy is that of its training script."""
+    model, checkpoint = tmp_path / "model.pt", tmp_path / "checkpoint"
+    files = {"save_model": model, "checkpoint": checkpoint}
+    accuracy = pytorch_mnist.run_network(Net(), epochs=2, normalize=normalize, **files)
+    capsys.readouterr()
+    numbers = torch.bincount(common.get_dataset(train=False).targets).tolist()
+    for file in (model, checkpoint):
+        run_script("show.py", file, "--out", tmp_path / "picture.png")
+        recalls = read_recalls(capsys)
+        recognised = sum(recall * n for recall, n in zip(recalls, numbers, strict=True))
+        assert recognised / 600 == pytest.approx(accuracy, abs=1e-4)
+        with Image.open(tmp_path / "picture.png") as image:
+            assert (image.format, image.size) == ("PNG", (1000, 1100))
 
 
-def test_a_saved_network_is_drawn_as_a_png(monkeypatch, tmp_path, small_mnist, capsys):
-    models.save_model(Net(), tmp_path / "model.pt")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["show.py", "model.pt", "--out", "picture.png"])
-    show.main()
-    assert capsys.readouterr().out.startswith("digit  precision  recall\n    0 ")
-    with Image.open(tmp_path / "picture.png") as image:
-        assert (image.format, image.size) == ("PNG", (2400, 1000))
+def test_the_data_are_those_of_the_flag(tmp_path, run_script, capsys):
+    images, labels = write_data(tmp_path / "data" / "MNIST" / "raw")
+    net = Net()
+    torch.save(net.state_dict(), tmp_path / "model.pt")
+    flags = ["--data-root", tmp_path / "data", "--out", tmp_path / "x.png"]
+    run_script("show.py", tmp_path / "model.pt", *flags)
+    is_right = net(images[:, None] / 255).argmax(dim=1) == labels
+    expected = [is_right[labels == digit].float().mean().item() for digit in range(10)]
+    assert read_recalls(capsys) == pytest.approx(expected)
 
 
-def test_a_log_is_drawn_over_the_epochs(monkeypatch, tmp_path):
+def test_a_label_above_nine_is_named(tmp_path):
+    dataset = cut(common.get_dataset(train=False), 20)
+    dataset.targets[3] = 12
+    with pytest.raises(common.RefusedError, match=r"there is a label 12, .*ten outputs"):
+        show.predict(TrainedNetwork(Net()), dataset)
+
+
+def test_a_log_is_drawn_over_the_epochs(tmp_path, run_script):
     rows = ["1,100,0.5,,1", "1,200,0.25,0.9,2", "2,100,0.125,,3"]
     head = ["# {}", "epoch,step,loss,test_accuracy,seconds"]
-    (tmp_path / "log.csv").write_text("\n".join(head + rows))
+    (tmp_path / "log.csv").write_text("\n".join([*head, *rows, ""]))
     figure = Figure()
-    show.draw_course(figure, progress.read_log(tmp_path / "log.csv")[1])
+    show.draw_learning_curve(figure, progress.read_log(tmp_path / "log.csv")[1])
     losses, accuracies = (axes.lines[0].get_xydata().tolist() for axes in figure.axes)
     assert losses == [[0.5, 0.5], [1, 0.25], [1.5, 0.125]]
     assert accuracies == [[1, 0.9]]
+    run_script("show.py", "--log", tmp_path / "log.csv", "--out", tmp_path / "curve.png")
+    with Image.open(tmp_path / "curve.png") as image:
+        assert (image.format, image.size) == ("PNG", (1000, 400))
 
 
 @pytest.mark.parametrize(
@@ -156,23 +180,29 @@ def test_a_log_is_drawn_over_the_epochs(monkeypatch, tmp_path):
         (["model.pt", "--out", "no/folder/x.png"], "there is no folder"),
         (["model.pt"], "there is no display"),
         (["model.pt", "--out", "model.pt"], "doesn't end in .png"),
-        (["other.pt", "--out", "x.png"], "another network than Net"),
+        (["other.pt", "--out", "x.png"], "a network that is none of dense, simple"),
         (["2conv.pt", "--out", "x.png"], "say which by --net"),
-        (
-            ["model.pt", "--net", "relu", "--out", "x.png"],
-            "another network than ConvNetTwoConvRelu",
-        ),
-        (["--out", "x.png"], "give either a saved network"),
-        (["--log", "model.pt", "--out", "x.png"], "is no log"),
+        (["model.pt", "--net", "relu", "--out", "x.png"], "other network than ConvNetTwoConvRelu"),
+        (["model.pt", "--log", "log.csv", "--out", "x.png"], "give either a saved network"),
+        (["--log", "model.pt", "--out", "x.png"], "is no whole log"),
+        (["--log", "empty.csv", "--out", "x.png"], "has no lines yet"),
     ],
 )
-def test_what_can_t_be_shown_is_told(arguments, message, tmp_path, monkeypatch, capsys):
+def test_what_can_t_be_shown_is_told(arguments, message, tmp_path, monkeypatch, run_script):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["show.py", *arguments])
-    models.save_model(Net(), "model.pt")
-    models.save_model(torch.nn.Linear(2, 2), "other.pt")
-    models.save_model(DESIGNS["2conv"].network(), "2conv.pt")
-    with pytest.raises(SystemExit):
-        command_line.run(show.main)
-    assert message in capsys.readouterr().err
+    torch.save(Net().state_dict(), "model.pt")
+    torch.save(torch.nn.Linear(2, 2).state_dict(), "other.pt")
+    torch.save(DESIGNS["2conv"].network().state_dict(), "2conv.pt")
+    (tmp_path / "empty.csv").write_text("# {}\nepoch,step,loss,test_accuracy,seconds\n")
+    with pytest.raises(common.RefusedError, match=message):
+        run_script("show.py", *arguments)
     assert not (tmp_path / "x.png").exists()
+
+
+def test_without_a_model_it_is_the_one_that_comes_along(run_script, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run_script("show.py", "--out", "x.png")
+    recalls = [float(line.split()[2]) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert len(recalls) == 10
+    assert min(recalls) > 0.97
+    assert (tmp_path / "x.png").stat().st_size > 10_000

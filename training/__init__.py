@@ -2,11 +2,13 @@
 
 Importing it from a script of this project settles how that ends: what the project refuses, and
 Ctrl-C, are one line each. Everything else is Python's traceback, with the line that failed. So
-scripts import it first, before PyTorch takes seconds. Nothing changes at a prompt, nor for
-other programs.
+scripts import it first, before PyTorch takes seconds. What the encoding of stdout lacks, such as
+a letter of a file's name, is printed with escapes. Nothing changes at a prompt, nor for other
+programs.
 """
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -53,3 +55,5 @@ if _script and PROJECT in list(Path(_script).resolve().parents)[:2]:  # in it, o
     sys.excepthook = show_error
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as Python sets stderr up

@@ -32,12 +32,18 @@ def describe_optimizer(optimizer):
 
 def list_differences(here, there, ignored=()):
     """Return, for each setting that differs between two such dicts, what it is in either."""
-    # A setting that another version of PyTorch doesn't know yet counts as off.
     return [
         f"{name}: {here.get(name)!r} here, {there.get(name)!r} in the file"
         for name in here | there
-        if name not in ignored and (here.get(name) or None) != (there.get(name) or None)
+        if name not in ignored and _differ(here.get(name), there.get(name))
     ]
+
+
+def _differ(value, other):
+    try:  # a setting that another version of PyTorch doesn't know yet counts as off
+        return bool((value or None) != (other or None))
+    except RuntimeError:  # tensors of several numbers
+        return True
 
 
 class Checkpoint:

@@ -95,7 +95,7 @@ def read_log(file):
     try:
         if path.stat().st_size > states.MAX_BYTES:
             raise ValueError
-        text = path.read_text()
+        text = atomic.read(path).decode("utf-8")
         first, *lines = text.splitlines()
         training = json.loads(first.removeprefix("# "))
         reader = csv.DictReader(lines)
@@ -105,6 +105,8 @@ def read_log(file):
         if len(rows) != len(lines) - 1 or list(rows) != sorted(rows):
             raise ValueError
         return training, rows
+    except RefusedError:
+        raise
     except (ValueError, TypeError, KeyError, RecursionError, csv.Error):
         raise RefusedError(f"{file} is no whole log, as --log writes it") from None
 
@@ -115,6 +117,7 @@ def _read_row(row):
     if (
         min(place) < 1
         or len(row) != len(COLUMNS)
+        or None in row.values()  # a field is missing
         or not math.isfinite(values["loss"])
         or not 0 <= (values["test_accuracy"] or 0) <= 1
         or not 0 <= (values["seconds"] or 0) < math.inf

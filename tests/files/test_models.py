@@ -1,193 +1,108 @@
-import errno
-import os
+"""A file that a training has written gives the network that was trained, inputs and outputs too."""
 
 import pytest
 import torch
-from conftest import full_disk
 from torch import nn
+from torchvision import datasets, transforms
 
 import common
-from files import models
-from training.checkpoint import Checkpoint
+import pytorch_mnist
+import pytorch_mnist_convnet
+from common import RefusedError
+from files import models, states
+
+KINDS = ("save_model", "checkpoint")
+NORMALIZE = transforms.Normalize((0.1305,), (0.3081,))
 
 
 @pytest.fixture
-def model():
-    return nn.Linear(30, 20)
+def images(textbook_root):
+    """The first test images [20, 1, 28, 28], by torchvision's own data set."""
+    dataset = datasets.MNIST(textbook_root, train=False, transform=transforms.ToTensor())
+    return torch.stack([dataset[index][0] for index in range(20)])
 
 
-@pytest.fixture
-def file(tmp_path):
-    return tmp_path / "model.pt"
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_trained_network_is_read_with_all_that_belongs_to_it(
+    small_mnist, tmp_path, images, normalize
+):
+    for net, run_network in (
+        (pytorch_mnist.Net(30), pytorch_mnist.run_network),
+        (pytorch_mnist_convnet.ConvNetTwoConvRelu(), pytorch_mnist_convnet.run_network),
+    ):
+        files = {name: tmp_path / f"{type(net).__name__}.{name}" for name in KINDS}
+        settings = {"epochs": 1, "lr": 0.1, "batch_size": 300, "threads": 1}
+        run_network(net, normalize=normalize, **settings, **files)
+        with torch.no_grad():
+            expected = net(NORMALIZE(images) if normalize else images)
+        if isinstance(net, pytorch_mnist_convnet.ConvNetTwoConvRelu):
+            expected = nn.functional.softmax(expected, dim=1)
+        for file in files.values():
+            trained = models.load(file)
+            assert type(trained.net) is type(net)
+            assert torch.allclose(trained(images), expected, rtol=0, atol=1e-6)
 
 
-def assert_restored(file, model):
-    restored = nn.Linear(30, 20)
-    assert common.load_network(restored, file) is restored
-    assert_equal_weights(restored, model)
+@pytest.mark.parametrize("name", models.NETWORKS)
+def test_a_file_of_weights_only_is_recognised_by_its_layers(tmp_path, images, name):
+    file = tmp_path / "model.pt"
+    is_dense = name == "dense"
+    network = pytorch_mnist.Net if is_dense else pytorch_mnist_convnet.DESIGNS[name].network
+    net = network().eval()
+    torch.save(net.state_dict(), file)
+    if name in ("2conv", "relu"):
+        with pytest.raises(RefusedError, match="holds a 2conv or a relu network, which look alike"):
+            models.load(file)
+    read = models.load(file, name if name in ("2conv", "relu") else None)
+    with torch.no_grad():
+        expected = net(images) if is_dense else net(images).softmax(dim=1)
+    assert torch.equal(read(images), expected)
 
 
-def assert_equal_weights(model, expected):
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, expected.state_dict()[name])
+def test_a_compiled_network_of_another_size_is_recognised_too(tmp_path):
+    state = {
+        f"_orig_mod.{name}": value for name, value in pytorch_mnist.Net(7).state_dict().items()
+    }
+    torch.save(state, tmp_path / "model.pt")
+    assert models.load(tmp_path / "model.pt").net.hidden_size == 7
 
 
-def assert_refused(file, match, network=None):
-    """`load_network` raises ValueError with the path, and leaves the network as it is."""
-    network = network or nn.Linear(30, 20)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    with pytest.raises(ValueError, match=match) as caught:
-        common.load_network(network, file)
-    assert str(file) in str(caught.value)
-    assert "\x1b" not in str(caught.value)  # torch.load's message has terminal colours
-    assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
+def test_a_model_of_the_older_format_keeps_its_normalized_inputs(tmp_path):
+    state = pytorch_mnist.Net().state_dict()
+    for is_normalized in (True, False):
+        state._metadata[""]["normalized"] = is_normalized
+        torch.save(state, tmp_path / "model.pt")
+        assert models.load(tmp_path / "model.pt").normalize is is_normalized
 
 
-# What is written
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": "mine.Net"}, "class mine.Net, which is not in a script of this folder"),
+        ({"network": "os.system"}, "class os.system, which is not in a script of this folder"),
+        ({"network": "pytorch_mnist.Nothing"}, "but pytorch_mnist.py has no such class"),
+        ({"network": "pytorch_mnist.create_input_reshaper"}, "has no such class"),
+        ({"network": 5}, "doesn't say which network it holds"),
+        ({"transform": None}, "doesn't say which network it holds"),
+        ({"arguments": {"hidden_size": 10**12}}, r"shape \[100, 784\], not \[1000000000000, 784\]"),
+        ({"arguments": {"hidden_size": -1}}, "a network Net of {'hidden_size': -1}"),
+        ({"arguments": {"size": 1}}, "a network Net of {'size': 1}"),
+    ],
+)
+def test_a_description_that_can_t_be_followed_is_refused(tmp_path, change, message):
+    net, file = pytorch_mnist.Net(), tmp_path / "model.pt"
+    description = states.describe(net, nn.MSELoss(), common.transformations)
+    states.save_model(net, file, description | change)
+    with pytest.raises(RefusedError, match=message):
+        models.load(file)
 
 
-def test_pytorch_loads_a_saved_model_bit_for_bit(model, file):
-    models.save_model(model, file)
-    restored = nn.Linear(30, 20)
-    restored.load_state_dict(torch.load(file, weights_only=True))
-    assert_equal_weights(restored, model)
-    assert list(file.parent.iterdir()) == [file]
-
-
-def test_a_home_folder_is_expanded(model, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    models.save_model(model, "~/model.pt")
-    assert_restored("~/model.pt", model)
-    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
-
-
-def test_a_saved_model_says_whether_its_inputs_were_normalized(model, file):
-    for normalized in (True, False):
-        models.save_model(model, file, normalized=normalized)
-        assert models.is_normalized(models.read_state(file)) is normalized
-        assert_restored(file, model)
-    torch.save(dict(model.state_dict()), file)  # without the version numbers
-    assert models.is_normalized(models.read_state(file)) is False
-
-
-def test_a_full_disk_is_the_system_s_error_and_leaves_the_older_model(model, file):
-    models.save_model(model, file)
-    with full_disk(1000), pytest.raises(OSError) as caught:
-        models.save_model(nn.Linear(300, 200), file)
-    assert str(caught.value) == f"can't save to {file}: {os.strerror(errno.EFBIG)}"
-    assert_restored(file, model)
-    assert list(file.parent.iterdir()) == [file]
-
-
-# What is read
-
-
-@pytest.mark.parametrize("new_format", [True, False])
-def test_what_torch_save_writes_is_loaded(model, file, new_format):
-    torch.save(model.state_dict(), file, _use_new_zipfile_serialization=new_format)
-    assert_restored(file, model)
-
-
-def test_names_of_data_parallel_are_taken(model, file):
-    torch.save(nn.DataParallel(model).state_dict(), file)
-    assert "module.weight" in torch.load(file)
-    assert_restored(file, model)
-
-
-def test_a_checkpoint_s_network_is_taken(model, file):
-    Checkpoint(file, {}, model, torch.optim.SGD(model.parameters(), lr=0.1)).write(3)
-    assert_restored(file, model)
-
-
-def test_a_missing_file_is_told(model, tmp_path):
-    for file in (tmp_path / "missing.pt", tmp_path):
-        with pytest.raises(FileNotFoundError, match=f"there is no file {file}"):
-            common.load_network(model, file)
-
-
-def test_another_network_is_refused_by_name(model, file):
-    models.save_model(model, file)
-    shapes = r"weight has the shape \[20, 30\], not \[20, 40\]"
-    assert_refused(file, shapes, nn.Linear(40, 20))
-    assert_refused(file, r"bias has the shape \[20\], not None", nn.Linear(30, 20, bias=False))
-    models.save_model(nn.Linear(30, 20, bias=False), file)
-    assert_refused(file, r"bias has the shape None, not \[20\]")
-
-
-@pytest.mark.parametrize("content", [{}, {"weight": 1}, {1: torch.zeros(2)}, [torch.zeros(2)], 3])
-def test_something_else_than_a_state_dict_is_refused(file, content):
-    torch.save(content, file)
-    assert_refused(file, "no network's state_dict")
-
-
-class Trap(nn.Linear):
-    """A network that runs code when it is unpickled."""
-
-    def __reduce__(self):
-        return (print, ("this must not run",))
-
-
-@pytest.mark.parametrize("new_format", [True, False])
-def test_a_pickled_network_is_refused_and_runs_nothing(file, new_format, capsys):
-    for network in (nn.Linear(30, 20), Trap(30, 20)):
-        torch.save(network, file, _use_new_zipfile_serialization=new_format)
-        assert_refused(file, r"save the weights: torch.save\(net.state_dict\(\), FILE\)$")
-    assert capsys.readouterr().out == ""
-
-
-def flip_a_bit(content):
-    middle = len(content) // 2  # within the weights
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-
-
-@pytest.mark.parametrize("new_format", [True, False])
-def test_a_truncated_file_is_refused(model, file, new_format):
-    torch.save(model.state_dict(), file, _use_new_zipfile_serialization=new_format)
-    content = file.read_bytes()
-    for num_bytes in (1, 10, 100, 1000, len(content) // 2, len(content) - 1):
-        file.write_bytes(content[:num_bytes])
-        assert_refused(file, f"^{file} is damaged, or no file of PyTorch's$")
-
-
-def test_a_flipped_bit_is_refused(model, file):
-    models.save_model(model, file)
-    file.write_bytes(flip_a_bit(file.read_bytes()))
-    torch.load(file)  # PyTorch itself doesn't look at the checksums
-    assert_refused(file, "is damaged")
-
-
-@pytest.mark.parametrize("content", [b"", b"x", b"a line of text\n" * 100, b"PK, but no zip file"])
-def test_another_file_is_refused(file, content):
-    file.write_bytes(content)
-    assert_refused(file, "is damaged, or no file of PyTorch's")
-
-
-# What may be replaced
-
-
-def test_a_saved_model_may_be_replaced_and_a_new_name_used(model, file):
-    models.check_replaceable(file)
-    assert not file.exists()
-    models.save_model(model, file)
-    models.check_replaceable(file)
-    assert_restored(file, model)
-
-
-@pytest.mark.parametrize("content", [b"", b"my thesis", b"PK, but no zip file"])
-def test_a_file_that_is_no_saved_model_may_not_be_replaced(file, content):
-    file.write_bytes(content)
-    with pytest.raises(OSError, match=f"{file} exists and is not a saved network"):
-        models.check_replaceable(file)
-    assert file.read_bytes() == content
-
-
-def test_a_checkpoint_may_not_be_replaced_by_a_model(model, file):
-    Checkpoint(file, {}, model, torch.optim.SGD(model.parameters(), lr=0.1)).write(3)
-    with pytest.raises(OSError, match="is not a saved network"):
-        models.check_replaceable(file)
-
-
-@pytest.mark.parametrize("file", ["", "folder/"])
-def test_a_name_of_no_file_is_refused(file):
-    with pytest.raises(OSError, match=f"can't save to '{file}': that names no file"):
-        models.check_replaceable(file)
+def test_weights_that_are_not_finite_and_other_networks_are_refused(tmp_path):
+    net, file = pytorch_mnist.Net(), tmp_path / "model.pt"
+    nn.init.constant_(net.output_layer.bias, float("nan"))
+    torch.save(net.state_dict(), file)
+    with pytest.raises(RefusedError, match=r"not finite, in output_layer\.bias"):
+        models.load(file)
+    torch.save(nn.Linear(784, 10).state_dict(), file)
+    with pytest.raises(RefusedError, match="none of dense, simple, 2conv, relu, final; in Python"):
+        models.load(file)

@@ -6,6 +6,7 @@ from PIL import Image
 
 import pytorch_mnist
 import pytorch_mnist_convnet
+from common import RefusedError
 from study import convnets
 
 
@@ -99,21 +100,21 @@ def test_what_did_not_go_on_to_its_end_is_drawn_and_not_in_the_table(tmp_path, m
 )
 def test_logs_of_other_experiments_are_refused(experiment, settings, tmp_path):
     train(tmp_path / "log.csv", experiment, epochs=1, **settings)
-    with pytest.raises(ValueError, match="is the log of none of the experiments simple, 2conv"):
+    with pytest.raises(RefusedError, match="is the log of none of the experiments simple, 2conv"):
         convnets.read_course(tmp_path / "log.csv")
 
 
 def test_a_dense_network_s_log_is_refused(tmp_path):
     pytorch_mnist.run_network(pytorch_mnist.Net(), epochs=1, log=tmp_path / "log.csv")
-    with pytest.raises(ValueError, match="is the log of none of the experiments"):
+    with pytest.raises(RefusedError, match="is the log of none of the experiments"):
         convnets.read_course(tmp_path / "log.csv")
 
 
 def test_a_log_without_tests_is_refused(tmp_path):
     train(tmp_path / "log.csv", epochs=1)
     lines = (tmp_path / "log.csv").read_text().splitlines()
-    (tmp_path / "log.csv").write_text("\n".join(lines[:2]))
-    with pytest.raises(ValueError, match="has no tests yet"):
+    (tmp_path / "log.csv").write_text("\n".join([*lines[:2], ""]))
+    with pytest.raises(RefusedError, match="has no tests yet"):
         convnets.read_course(tmp_path / "log.csv")
 
 
@@ -121,9 +122,9 @@ def test_two_logs_of_one_seed_are_refused(tmp_path, monkeypatch):
     train(tmp_path / "log.csv", epochs=1)
     train(tmp_path / "normalised.csv", epochs=1, normalize=True)
     logs = [str(tmp_path / name) for name in ("log.csv", "normalised.csv", "log.csv")]
-    settings = ["--results", str(tmp_path)]
+    settings = ["--results", str(tmp_path / "results")]
     monkeypatch.setattr("sys.argv", ["convnets", *logs, *settings])
-    with pytest.raises(ValueError, match="two logs are of the same"):
+    with pytest.raises(RefusedError, match="two logs are of the same"):
         convnets.main()
     monkeypatch.setattr("sys.argv", ["convnets", *logs[:2], *settings])
     convnets.main()
@@ -132,5 +133,19 @@ def test_two_logs_of_one_seed_are_refused(tmp_path, monkeypatch):
 def test_the_committed_table_is_that_of_the_committed_courses():
     courses = pd.read_csv(PROJECT / "results" / "convnets.csv")
     table = convnets.format_table(convnets.find_results(courses))
-    assert (PROJECT / "results" / "convnets.md").read_text() == table
-    assert table in (PROJECT / "docs" / "reproduction.md").read_text()
+    assert (PROJECT / "results" / "convnets.md").read_text(encoding="utf-8") == table
+    pages = [page.read_text(encoding="utf-8") for page in (PROJECT / "docs").glob("*.md")]
+    assert any(table in page for page in pages)
+
+
+def test_trainings_of_an_earlier_table_are_kept(tmp_path):
+    earlier = pd.read_csv(PROJECT / "results" / "convnets.csv")
+    earlier.to_csv(tmp_path / "convnets.csv", index=False)
+    new = earlier[earlier["experiment"] == "simple"].assign(accuracy=12.5)
+    both = convnets.add_earlier(new, tmp_path / "convnets.csv")
+    assert len(both) == len(earlier)
+    is_simple = both["experiment"] == "simple"
+    assert set(both[is_simple]["accuracy"]) == {12.5}
+    others = earlier[earlier["experiment"] != "simple"]["accuracy"]
+    assert sorted(both[~is_simple]["accuracy"]) == sorted(others)
+    assert convnets.add_earlier(new, tmp_path / "none.csv") is new

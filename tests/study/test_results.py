@@ -1,8 +1,12 @@
 import json
 import re
+import shutil
+import sys
 
 import pytest
+from conftest import PROJECT
 
+from common import RefusedError
 from study import variants
 from study.results import RunResults, create_folder
 
@@ -41,15 +45,19 @@ def test_results_of_other_numbers_of_epochs_are_others(files):
 @pytest.mark.parametrize(
     ("other", "difference"),
     [
-        ({"seed": 5}, "seed is 4, there 5"),
-        ({"settings": {**RESULT["settings"], "lr": 9.0}}, "lr is 3.0, there 9.0"),
-        ({"settings": {}}, "lr is 3.0, there None"),
+        ({"seed": 5}, "seed: 4 here, 5 in the file"),
+        ({"settings": {**RESULT["settings"], "lr": 9.0}}, "lr: 3.0 here, 9.0 in the file"),
+        (
+            {"settings": {**RESULT["settings"], "data": ["a", "b"]}},
+            "data: None here, .'a', 'b'. in",
+        ),
+        ({"settings": {}}, "lr: 3.0 here, None in the file"),
     ],
 )
 def test_a_result_of_other_settings_is_refused_and_left(files, other, difference):
     (file,) = files.folder.iterdir()
     file.write_text(json.dumps({**RESULT, **other}))
-    with pytest.raises(OSError, match=f"is the result of another run .*{difference}"):
+    with pytest.raises(RefusedError, match=f"is the result of another run .*{difference}"):
         files.read([("book", 4)])
 
 
@@ -66,6 +74,11 @@ def leave_out(key):
         ("\xff\xfe", "is not a complete result"),
         (leave_out("seconds"), "seconds"),
         (leave_out("accuracy_after_epoch"), "accuracy_after_epoch"),
+        (json.dumps({**RESULT, "accuracy": None}), "is not a complete result"),
+        (json.dumps({**RESULT, "accuracy": 97.8}), "fraction"),
+        (json.dumps({**RESULT, "error_per_digit": [0.1] * 9}), "errors of 9 digits"),
+        (json.dumps({**RESULT, "accuracy_after_epoch": [0.9]}), "it has 1 epochs"),
+        (json.dumps({**RESULT, "seconds": "12"}), "is not a complete result"),
     ],
 )
 def test_an_unusable_file_is_named_and_not_taken(files, content, reason):
@@ -78,14 +91,19 @@ def test_an_unusable_file_is_named_and_not_taken(files, content, reason):
     assert re.search(reason, complaint)
 
 
-@pytest.mark.parametrize("folder", ["file", "file/folder", "/proc/folder", "x" * 256])
+@pytest.mark.parametrize(
+    "folder", ["file", "file/folder", "x" * 256, *["/proc/folder"] * (sys.platform == "linux")]
+)
 def test_a_folder_that_can_t_be_written_to_is_refused(tmp_path, folder):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="--results needs a folder"):
+    with pytest.raises(RefusedError, match="--results needs a folder"):
         create_folder(tmp_path / folder)
 
 
-def test_two_studies_in_one_folder_are_refused(files):
-    files.lock()
-    with pytest.raises(OSError, match=r"another reproduce\.py is at work in"):
-        RunResults(files.folder, epochs=3).lock()
+@pytest.mark.parametrize("own", ["runs.csv", "trace.csv", "convnets.csv"])
+def test_a_folder_with_the_study_s_tables_is_taken(own, tmp_path):
+    shutil.copy(PROJECT / "results" / own, tmp_path)
+    assert create_folder(tmp_path) == tmp_path
+    (tmp_path / own).write_text("my,own,table\n")
+    with pytest.raises(RefusedError, match=f"holds {own} and no results"):
+        create_folder(tmp_path)

@@ -1,6 +1,6 @@
 import torch
-from mnist.images import keep_first
 from torch import nn
+from torch.utils.data import Subset
 
 import backprop_manual_mnist
 import common
@@ -12,7 +12,7 @@ SEEDS = [1, 2, 3]
 
 def test_each_network_is_trained_as_if_it_were_alone():
     """Its own weights, order of images, and a smaller last batch: for two epochs."""
-    loader = common.get_loader(keep_first(common.get_dataset(), 1005))
+    loader = common.get_loader(Subset(common.get_dataset(), range(1005)))
     nets, random_states = stacked.create_networks(Net, SEEDS)
     stacked.train_networks(nets, random_states, loader, 3.0, epochs=[1, 2])
 

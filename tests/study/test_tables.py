@@ -45,8 +45,8 @@ def test_the_committed_tables_are_those_of_the_committed_runs():
     runs = pd.read_csv(PROJECT / "results" / "runs.csv")
     effects = report.estimate_effects(runs)
     markdown = tables.format_all(report.summarise(runs), effects, report.place_published(runs))
-    assert (PROJECT / "results" / "summary.md").read_text() == markdown
-    page = (PROJECT / "docs" / "reproduction.md").read_text()
+    assert (PROJECT / "results" / "summary.md").read_text(encoding="utf-8") == markdown
+    page = (PROJECT / "docs" / "reproduction.md").read_text(encoding="utf-8")
     summary, _, published = markdown.split("\n\n")
     assert summary in page and published in page
     assert "(../results/summary.md)" in page  # for the effects

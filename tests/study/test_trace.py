@@ -2,9 +2,12 @@
 
 import argparse
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
-from mnist.loader import find_stored_images
+from idx_files import write_data
+from torch.utils.data import Subset
 from training_checks import compute_cost, record_networks
 
 from pytorch_mnist import Net
@@ -16,7 +19,7 @@ from study.variants import VARIANTS
 def images():
     """The inputs and labels of 500 training images."""
     dataset = variants.get_train_loader(VARIANTS["article"]).dataset
-    images, labels = find_stored_images(dataset).take(torch.arange(500))
+    images, labels = variants.read_all(Subset(dataset, range(500)))
     return images.flatten(1), labels
 
 
@@ -54,6 +57,42 @@ def test_a_network_whose_outputs_are_known(images):
         assert measured["hidden_saturated"] == pytest.approx(0.01)
 
 
+def test_medians_are_over_the_digit_s_own_images(images):
+    """Of a network whose outputs differ from image to image, by numpy."""
+    torch.manual_seed(1)
+    net = variants.create_network(VARIANTS["init"])
+    inputs, labels = images
+    outputs = net(inputs).detach().double().numpy()
+    for row in trace.measure(net, inputs, labels, VARIANTS["init"]):
+        its_outputs = np.sort(outputs[labels.numpy() == row["digit"], row["digit"]])
+        middle = its_outputs[(len(its_outputs) - 1) // 2]  # PyTorch takes the lower one of two
+        assert row["output"] == pytest.approx(middle, rel=1e-4)
+        derivatives = np.sort((1 - its_outputs) * its_outputs)
+        middle = derivatives[(len(derivatives) - 1) // 2]
+        assert row["derivative"] == pytest.approx(middle, rel=1e-3)
+
+
+def test_each_flag_reaches_the_work(tmp_path, home, monkeypatch, capsys):
+    """And `~` is the home folder."""
+    images, labels = write_data(tmp_path / "data" / "MNIST" / "raw", num_images=30)
+    flags = "article:1 init:2 --epochs 3 --data-root ~/data --results ~/results"
+    monkeypatch.setattr("sys.argv", ["trace.py", *flags.split()])
+    trace.main()
+    table = pd.read_csv(tmp_path / "results" / "trace.csv")
+    assert table.groupby(["variant", "seed"])["epoch"].max().to_dict() == {
+        ("article", 1): 3,
+        ("init", 2): 3,
+    }
+    torch.manual_seed(2)
+    net = variants.create_network(VARIANTS["init"])
+    untrained = trace.measure(net, images.flatten(1) / 255, labels.long(), VARIANTS["init"])
+    traced = table[(table["variant"] == "init") & (table["epoch"] == 0)]
+    assert traced["output"].tolist() == pytest.approx(
+        [row["output"] for row in untrained], rel=1e-3
+    )
+    assert (tmp_path / "results" / "trace.png").stat().st_size > 10_000
+
+
 def test_it_is_the_study_s_training_that_is_traced(monkeypatch):
     """From the untrained network on, as measured on its training images."""
     monkeypatch.setattr(variants, "BOOK_TRAINING_SIZE", 2_000)
@@ -62,8 +101,7 @@ def test_it_is_the_study_s_training_that_is_traced(monkeypatch):
     assert (table["variant"].unique(), table["seed"].unique()) == (["cost+data"], [2])
 
     variant = VARIANTS["cost+data"]
-    stored = find_stored_images(variants.get_train_loader(variant).dataset)
-    images, labels = stored.take(torch.arange(2_000))
+    images, labels = variants.read_all(variants.get_train_loader(variant).dataset)
     trained = record_networks(monkeypatch)
     variants.train("cost+data", [2], epochs=2)
     torch.manual_seed(2)

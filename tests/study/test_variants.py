@@ -1,12 +1,16 @@
 """What the variants differ in; the book's against its own equations in numpy."""
 
+import contextlib
 import functools
+import time
 
 import numpy as np
 import pytest
 import torch
-from mnist.images import keep_first
+from conftest import cut
+from idx_files import write_data
 from torch import nn
+from torch.utils.data import Subset
 from training_checks import compute_cost, record_networks
 
 import common
@@ -23,12 +27,13 @@ def describe(variant):
     return {
         "init": (weights.mean().item(), weights.std().item()),
         "cost": variants.get_learning_rate(variant),
-        "data": (len(dataset), dataset.data.sum().item()),
+        "data": len(dataset),
         "inputs": dataset[0][0].sum().item(),
     }
 
 
-def test_each_variant_differs_from_the_article_in_what_its_name_says():
+def test_each_variant_differs_from_the_article_in_what_its_name_says(small_mnist, monkeypatch):
+    monkeypatch.setattr(variants, "BOOK_TRAINING_SIZE", 500)
     described = {name: describe(variant) for name, variant in VARIANTS.items()}
     article, book, normalized = map(described.pop, ("article", "book", "normalized"))
     assert all(article[thing] != book[thing] for thing in ("init", "cost", "data"))
@@ -83,8 +88,9 @@ def test_the_book_s_weights_and_biases_are_normal():
 def test_the_book_trains_on_the_first_50000_images():
     loader = variants.get_train_loader(VARIANTS["book"])
     everything = common.get_dataset()
-    assert torch.equal(loader.dataset.data, everything.data[:50_000])
-    assert torch.equal(loader.dataset.targets, everything.targets[:50_000])
+    images, labels = variants.read_all(loader.dataset)
+    assert torch.equal(images, everything.data[:50_000, None] / 255)
+    assert torch.equal(labels, everything.targets[:50_000])
     assert len(loader) == 5_000
 
 
@@ -132,7 +138,7 @@ def book():
     """The book's network in float64, and real batches of 10."""
     torch.manual_seed(11)
     net = variants.create_network(VARIANTS["book"]).double()
-    loader = common.get_loader(keep_first(common.get_dataset(), 300))
+    loader = common.get_loader(Subset(common.get_dataset(), range(300)))
     return net, [(images.double(), labels) for images, labels in loader]
 
 
@@ -186,7 +192,7 @@ def test_a_variant_is_trained_as_it_is_defined(name, small_mnist, monkeypatch):
             parameter.data.normal_()
     dataset = common.get_dataset(transform=common.get_transform(variant.normalized))
     if variant.book_data:
-        keep_first(dataset, 500)
+        cut(dataset, 500)
 
     common.train_network(
         common.get_loader(dataset),
@@ -202,9 +208,11 @@ def test_a_variant_is_trained_as_it_is_defined(name, small_mnist, monkeypatch):
 
 def test_results_fit_together(monkeypatch):
     monkeypatch.setattr(variants, "BOOK_TRAINING_SIZE", 2_000)
-    results = variants.train("book", [7, 8], epochs=2)
+    start = time.monotonic()
+    results = variants.train("book", [7, 8, 9], epochs=2)
+    elapsed = time.monotonic() - start
     num_images = torch.bincount(common.get_dataset(train=False).targets).tolist()
-    for seed, result in zip([7, 8], results, strict=True):
+    for seed, result in zip([7, 8, 9], results, strict=True):
         assert (result["variant"], result["seed"]) == ("book", seed)
         missed = sum(e * n for e, n in zip(result["error_per_digit"], num_images, strict=True))
         assert 1 - missed / 10_000 == pytest.approx(result["accuracy"])
@@ -214,3 +222,20 @@ def test_results_fit_together(monkeypatch):
         assert result["machine"]["torch"] == torch.__version__
         assert result["seconds"] > 0
     assert results[0]["accuracy_after_epoch"] != results[1]["accuracy_after_epoch"]
+    assert sum(result["seconds"] for result in results) < elapsed  # each has its share
+
+
+def test_other_data_are_trained_and_tested_on(tmp_path, monkeypatch):
+    images, labels = write_data(tmp_path / "MNIST" / "raw")
+    trained = record_networks(monkeypatch)
+    data = variants.name_data(tmp_path)
+    (result,) = variants.train("article", [1], epochs=3, data_root=tmp_path, data=data)
+    predictions = trained[-1](images.flatten(1) / 255).argmax(dim=1)
+    assert result["accuracy"] == pytest.approx((predictions == labels).float().mean().item())
+    assert result["settings"]["data"] == data != variants.name_data()
+    torch.manual_seed(1)
+    expected = pytorch_mnist.Net()
+    with contextlib.redirect_stdout(None):
+        pytorch_mnist.run_network(expected, epochs=3, data_root=tmp_path)
+    for parameter, wanted in zip(trained[-1].parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(parameter, wanted, rtol=0, atol=1e-5)

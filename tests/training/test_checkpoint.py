@@ -3,29 +3,30 @@
 import os
 import random
 import signal
-import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import full_disk
-from mnist.images import keep_first
+from conftest import PROJECT
 from torch import nn
 
 import backprop_manual_mnist
 import common
 import pytorch_mnist
-from files import models
-from training import checkpoint, command_line, compiled
-from training.checkpoint import Checkpoint, describe
-from training.run import start_run
+from common import RefusedError
+from files import states
+from training import checkpoint
+from training.checkpoint import Checkpoint, describe_optimizer
 
 
-def create_network():
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(784, 20), nn.ReLU(), nn.Dropout(0.5), nn.Linear(20, 10)
-    )
+class Network(nn.Sequential):
+    """With dropout, which draws at random in each step."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Flatten(), nn.Linear(784, 20), nn.ReLU(), nn.Dropout(0.5), nn.Linear(20, 10)
+        )
 
 
 def create_sgd(net, lr=0.1, momentum=0.9, weight_decay=1e-4):
@@ -33,34 +34,35 @@ def create_sgd(net, lr=0.1, momentum=0.9, weight_decay=1e-4):
 
 
 def create_checkpoint(file, net=None, optimizer=None, **settings):
-    net = net or create_network()
+    net = net or Network()
     optimizer = optimizer or create_sgd(net)
-    return Checkpoint(file, describe(net, optimizer, **settings), net, optimizer)
+    return Checkpoint(file, settings | describe_optimizer(optimizer), net, optimizer)
 
 
-def train(file, epochs, *, seed=1, stop_after=None, train_network=common.train_network):
+@pytest.fixture(scope="module")
+def loader():
+    dataset = common.get_dataset(train=False)
+    dataset.data, dataset.targets = dataset.data[:100], dataset.targets[:100]
+    return common.get_loader(dataset)
+
+
+def train(loader, file, num_epochs, *, seed=1, wrap=lambda net: net, report=common.print_progress):
     """Train with momentum, weight decay and dropout, so that all kinds of state matter."""
     torch.manual_seed(seed)
-    net = create_network()
+    net = wrap(Network())
     optimizer = create_sgd(net)
-    loader = common.get_loader(keep_first(common.get_dataset(train=False), 100))
+    saved = create_checkpoint(file, net, optimizer)
 
-    def interrupt(epochs_left):
-        for epoch in epochs_left:
-            if stop_after is not None and epoch > stop_after:
-                raise KeyboardInterrupt
+    def epochs():
+        for epoch in range(1 + saved.resume(num_epochs), num_epochs + 1):
             yield epoch
+            saved.write(epoch)
 
-    with start_run(net, optimizer, loader, epochs, None, checkpoint=file) as epochs_left:
-        train_network(
-            loader,
-            net,
-            epochs,
-            optimizer,
-            lambda images: images,
-            nn.CrossEntropyLoss(),
-            epochs=interrupt(epochs_left),
-        )
+    common.train_network(
+        *(loader, net, num_epochs, optimizer, lambda images: images, nn.CrossEntropyLoss()),
+        epochs=epochs(),
+        report=report,
+    )
     return net
 
 
@@ -71,59 +73,55 @@ def assert_equal_weights(net, expected):
 # Going on
 
 
-@pytest.mark.parametrize("train_network", [common.train_network, compiled.train_network])
-def test_a_resumed_training_ends_in_the_same_bits_and_lines(
-    tmp_path, capsys, monkeypatch, train_network
-):
-    torch_compile = torch.compile
-    monkeypatch.setattr(  # traced as ever, but not translated to C++
-        torch,
-        "compile",
-        lambda *args, options, **settings: torch_compile(*args, backend="eager", **settings),
-    )
-    monkeypatch.setattr(compiled, "STEPS_AT_ONCE", 2)
-    expected = train(tmp_path / "whole", 4, train_network=train_network)
+@pytest.mark.parametrize("wrap", [lambda net: net, nn.DataParallel])
+def test_a_resumed_training_ends_in_the_same_bits_and_lines(loader, tmp_path, capsys, wrap):
+    """Also one that another process has wrapped in between."""
+    expected = train(loader, tmp_path / "whole", 4)
     expected_lines = capsys.readouterr().out.splitlines()
     assert len(expected_lines) == 4
 
+    def interrupt(epoch, *arguments):
+        if epoch == 3:
+            raise KeyboardInterrupt
+        common.print_progress(epoch, *arguments)
+
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "file", 4, stop_after=2, train_network=train_network)
-    net = train(tmp_path / "file", 4, seed=99, train_network=train_network)
+        train(loader, tmp_path / "file", 4, wrap=wrap, report=interrupt)
+    assert checkpoint.read(tmp_path / "file")["epoch"] == 2  # the third has not ended
+    net = train(loader, tmp_path / "file", 4, seed=99)
     stdout, stderr = capsys.readouterr()
-
     assert stdout.splitlines() == expected_lines
-    assert f"resumed {tmp_path}/file after epoch 2" in stderr.splitlines()
+    assert f"resumed {tmp_path / 'file'} after epoch 2" in stderr.splitlines()
     assert_equal_weights(net, expected)
 
-
-def test_a_finished_training_is_only_restored(tmp_path, capsys):
-    expected = train(tmp_path / "file", 2)
     content = (tmp_path / "file").read_bytes()
-    capsys.readouterr()
-    net = train(tmp_path / "file", 2, seed=5)
-    assert capsys.readouterr().out == ""
+    assert_equal_weights(train(loader, tmp_path / "file", 4, seed=5), expected)
+    assert capsys.readouterr().out == ""  # a finished training is only restored
     assert (tmp_path / "file").read_bytes() == content
-    assert_equal_weights(net, expected)
 
 
-def test_a_finished_training_is_tested(tmp_path, small_mnist, capsys):
-    settings = {"epochs": 1, "checkpoint": tmp_path / "file"}
-    expected = pytorch_mnist.run_network(pytorch_mnist.Net(), **settings)
-    capsys.readouterr()
-    assert pytorch_mnist.run_network(pytorch_mnist.Net(), **settings) == expected
-    assert capsys.readouterr().out == f"\nTest data results: {expected}\n"
+def test_by_hand_equals_autograd_also_after_a_resumption(small_mnist, tmp_path, capsys):
+    outcomes = []
+    for script in (pytorch_mnist, backprop_manual_mnist):
+        file = tmp_path / script.__name__
+        for epochs in (1, 2):
+            torch.manual_seed(4)
+            net = pytorch_mnist.Net()
+            result = script.run_network(net, epochs=epochs, checkpoint=file)
+        outcomes.append((net, result, capsys.readouterr().out))
+    assert_equal_weights(outcomes[0][0], outcomes[1][0])
+    assert outcomes[0][1:] == outcomes[1][1:]
 
 
-def test_a_checkpoint_keeps_the_seed_that_the_training_began_with(tmp_path):
+def test_a_checkpoint_keeps_the_seed_that_the_training_began_with(loader, tmp_path):
     """Also after a resumption under another seed: the numbers drawn are the first seed's."""
     assert checkpoint.read_seed(tmp_path / "file") is None
-    train(tmp_path / "file", 1, seed=command_line.MAX_SEED)
-    assert checkpoint.read_seed(tmp_path / "file") == command_line.MAX_SEED
-    train(tmp_path / "file", 2, seed=7)
-    assert checkpoint.read_seed(tmp_path / "file") == command_line.MAX_SEED
+    for epochs, seed in ((1, 2**64 - 1), (2, 7)):
+        train(loader, tmp_path / "file", epochs, seed=seed)
+        assert checkpoint.read_seed(tmp_path / "file") == 2**64 - 1
 
 
-def test_an_accelerator_s_random_state_is_restored(tmp_path, capsys):
+def test_an_accelerator_s_random_state_is_kept(tmp_path, monkeypatch, capsys):
     """With a pretended accelerator's generator, as there may be none."""
     restored = []
     accelerator = SimpleNamespace(
@@ -131,40 +129,20 @@ def test_an_accelerator_s_random_state_is_restored(tmp_path, capsys):
         set_rng_state=lambda state, device: restored.append((state.tolist(), device)),
     )
     device = torch.device("cuda", 1)
+    modules = {device: accelerator, torch.device("cpu"): torch.cpu}
+    monkeypatch.setattr(torch, "get_device_module", modules.get)
+
+    class Elsewhere(Network):
+        def parameters(self):
+            yield SimpleNamespace(device=device)
+
     for use in (lambda saved: saved.write(1), lambda saved: saved.resume(9)):
-        saved = create_checkpoint(tmp_path / "file")
-        saved.device, saved._device_module, saved._device_index = device, accelerator, [device]
-        use(saved)
+        use(create_checkpoint(tmp_path / "file", Elsewhere(), create_sgd(Network())))
     assert restored == [(list(range(9)), device)]
     assert "could not be restored" not in capsys.readouterr().err
-
-
-def test_an_interrupted_epoch_is_not_in_the_checkpoint(tmp_path):
-    """A loss that is not finite, say, ends the training in mid-epoch."""
-
-    def fail(data_loader, model, *args, epochs):
-        for epoch in epochs:
-            if epoch == 2:
-                raise RuntimeError("the loss is nan")
-
-    with pytest.raises(RuntimeError, match="nan"):
-        train(tmp_path / "file", 3, train_network=fail)
-    assert checkpoint.read(tmp_path / "file")["epoch"] == 1
-
-
-def test_only_the_model_s_own_device_s_random_state_is_saved(tmp_path):
-    """To ask another device for its state would create a context there."""
-    create_checkpoint(tmp_path / "file").write(1)
-    assert list(checkpoint.read(tmp_path / "file")["random_states"]) == ["cpu"]
-
-
-def test_a_random_state_that_can_t_be_restored_is_told(file, capsys):
-    content = models.read(file)
-    content["random_states"]["cuda"] = torch.zeros(16, dtype=torch.uint8)  # trained on a GPU
-    models.write(content, file)
-    assert create_checkpoint(file).resume(9) == 3
-    stderr = capsys.readouterr().err.splitlines()
-    assert stderr[1:] == ["what cuda drew at random could not be restored"]
+    assert create_checkpoint(tmp_path / "file").resume(9) == 1  # where there is none
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1:] == ["what cuda drew at random could not be restored"]
 
 
 # Refusals
@@ -178,179 +156,144 @@ def file(tmp_path):
 
 
 def assert_refused(file, match, net=None, optimizer=None, num_epochs=9, **settings):
-    """`resume` raises ValueError with the path; file, network and randomness are unchanged."""
-    net = net or create_network()
+    """`resume` raises RefusedError with the path; file, network and randomness are unchanged."""
+    net = net or Network()
+    optimizer = optimizer or create_sgd(net)
     saved = create_checkpoint(file, net, optimizer, **settings)
     before = [parameter.clone() for parameter in net.parameters()]
-    optimizer_before = saved.optimizer.state_dict()
+    optimizer_before = optimizer.state_dict()
     content, random_state = file.read_bytes(), torch.get_rng_state()
-    with pytest.raises(ValueError, match=match) as caught:
+    with pytest.raises(RefusedError, match=match) as caught:
         saved.resume(num_epochs)
     assert str(file) in str(caught.value)
     assert file.read_bytes() == content
     assert all(map(torch.equal, net.parameters(), before))
-    assert saved.optimizer.state_dict() == optimizer_before
+    assert optimizer.state_dict() == optimizer_before
     assert torch.equal(torch.get_rng_state(), random_state)
 
 
-def test_more_epochs_than_asked_for_are_refused_with_both_numbers(file):
-    assert_refused(file, "after epoch 3, and only 2 are asked for; give more", num_epochs=2)
-
-
-def test_another_optimizer_is_refused_by_name(tmp_path):
-    net = create_network()
-    adam = torch.optim.Adam(net.parameters(), lr=0.1, weight_decay=1e-4)
-    create_checkpoint(tmp_path / "file", net, adam).write(3)
-    assert_refused(tmp_path / "file", r"optimizer is 'SGD', there 'Adam'")
-
-
-def test_other_settings_are_refused_by_name(file):
-    net = create_network()
+def test_another_training_is_refused_by_what_differs(file):
+    net = Network()
     for setting, value, saved in (
         ("lr", 0.2, 0.1),
         ("momentum", 0.5, 0.9),
         ("weight_decay", 0, 1e-4),
     ):
         optimizer = create_sgd(net, **{setting: value})
-        match = rf"another training \({setting} is {value}, there {saved}\)"
+        match = rf"another training \({setting}: {value} here, {saved} in the file\)"
         assert_refused(file, match, net, optimizer)
-    assert_refused(file, r"\(batch_size is 10, there None\)", batch_size=10)
-    assert_refused(file, r"network is 'Net', there 'Sequential'", pytorch_mnist.Net())
-
-
-def test_a_setting_that_is_off_is_one_that_is_not_known(file):
-    """So that a new setting of another version of PyTorch doesn't end a training."""
-    create_checkpoint(file, compile=False).write(3)
+    adam = torch.optim.Adam(net.parameters(), lr=0.1, weight_decay=1e-4)
+    assert_refused(file, "optimizer: 'Adam' here, 'SGD' in the file", net, adam)
+    assert_refused(file, r"\(data: 'MNIST' here, None in the file\)", data="MNIST")
+    assert_refused(file, "after epoch 3, and only 2 are asked for; give more", num_epochs=2)
+    net[1] = nn.Linear(784, 30)
+    assert_refused(file, r"1.weight has the shape \[20, 784\], not \[30, 784\]", net)
+    # What is off is not known: a new setting of another version of PyTorch ends no training.
     assert create_checkpoint(file, new=False).resume(9) == 3
 
 
-def test_another_network_is_refused_by_name(file):
-    net = create_network()
-    net[1] = nn.Linear(784, 30)
-    assert_refused(file, r"1.weight has the shape \[20, 784\], not \[30, 784\]", net)
-
-
-def test_another_format_is_refused(file, monkeypatch):
-    monkeypatch.setattr(checkpoint, "FORMAT", 99)
-    create_checkpoint(file).write(3)
-    monkeypatch.undo()
-    assert_refused(file, "has checkpoint format 99, this program writes and reads 2")
-
-
-def test_damaged_files_and_saved_models_are_refused(file):
-    content = file.read_bytes()
-    for damaged in (content[: len(content) // 2], b"", b"x"):
-        file.write_bytes(damaged)
-        assert_refused(file, "is damaged")
-    models.save_model(create_network(), file)
-    assert_refused(file, "is not a checkpoint; --checkpoint needs one or a new file")
-
-
-def test_a_full_disk_keeps_the_last_good_checkpoint(file):
-    content = file.read_bytes()
-    with full_disk(1000), pytest.raises(OSError, match=f"can't save to {file}: File too large"):
-        create_checkpoint(file).write(4)
-    assert file.read_bytes() == content
-    assert list(file.parent.iterdir()) == [file]
-
-
-def test_a_folder_removed_in_mid_run_is_reported(tmp_path):
-    def remove_folder(*args, epochs):
-        for _ in epochs:
-            folder.rename(tmp_path / "elsewhere")
-
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    with pytest.raises(OSError, match=f"there is no folder {folder}"):
-        train(folder / "file", 3, train_network=remove_folder)
-
-
-def test_a_second_training_with_the_checkpoint_is_refused(tmp_path):
+def test_each_parameter_group_is_compared(tmp_path):
     file = tmp_path / "file"
 
-    def train_again(*args, epochs):
-        for epoch in epochs:
-            if epoch == 2:
-                content = file.read_bytes()
-                with pytest.raises(OSError, match=f"at work with the checkpoint {file}; wait"):
-                    train(file, 3)
-                assert file.read_bytes() == content
+    def create(rates):
+        net = Network()
+        layers = [net[1], net[4]]
+        groups = [
+            {"params": layer.parameters(), "lr": lr}
+            for layer, lr in zip(layers, rates, strict=True)
+        ]
+        return net, torch.optim.SGD(groups, lr=1)
 
-    train(file, 2, train_network=train_again)
-    train(file, 3)  # the lock is gone
-    assert checkpoint.read(file)["epoch"] == 3
+    create_checkpoint(file, *create((0.1, 0.2))).write(3)
+    match = r"\(lr of parameter group 0: 0.3 here, 0.1 in the file\)"
+    assert_refused(file, match, *create((0.3, 0.2)))
+    assert create_checkpoint(file, *create((0.1, 0.2))).resume(9) == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("format", 99, "has checkpoint format 99, this program writes and reads"),
+        ("format", None, "is not a checkpoint; --checkpoint needs one or a new file"),
+        *((name, None, f"no whole checkpoint .{name}.") for name in ("seed", "model", "settings")),
+        *((name, None, f"no whole checkpoint .{name}.") for name in ("epoch", "optimizer")),
+        ("random_states", {}, "no whole checkpoint"),
+        ("random_states", {"cpu": torch.zeros(3)}, "no whole checkpoint"),
+        ("optimizer", {}, "no whole checkpoint"),
+        ("model", {"1.weight": 3}, "no network's state_dict"),
+        ("model", {"1.weight": torch.tensor(float("nan"))}, "not finite, in 1.weight"),
+        ("epoch", "3", r"no whole checkpoint \(epoch\)"),
+    ],
+)
+def test_a_field_that_is_missing_or_of_another_kind_is_refused(file, field, value, message):
+    content = states.read(file)
+    del content[field]
+    states.write(content if value is None else content | {field: value}, file)
+    assert_refused(file, message)
 
 
 # Killing real trainings
 
-# `backprop_manual_mnist.py`, on the images of the fixture `small_mnist`.
+# `backprop_manual_mnist.py`, on the first 600 images.
 SMALL_SCRIPT = """
-import common, backprop_manual_mnist
-from mnist.images import keep_first
-from training import command_line
+import runpy, sys
+sys.path.insert(0, {tests!r})
+import common
+from conftest import cut
 get_dataset = common.get_dataset
-common.get_dataset = lambda *args, **settings: keep_first(get_dataset(*args, **settings), 600)
-command_line.run(backprop_manual_mnist.main)
+common.get_dataset = lambda *args, **settings: cut(get_dataset(*args, **settings), 600)
+runpy.run_path({script!r}, run_name="__main__")
 """
 
 
 def create_flags(epochs, checkpoint_file):
-    flags = f"--seed 1 --device cpu --epochs {epochs} --checkpoint {checkpoint_file}"
-    return flags.split()
-
-
-def kill_in_mid_write(process, file, num_epochs):
-    """Kill the training in its write of a checkpoint after so many more epochs."""
-    older = find_unfinished(file)  # a killed training's, which this one is about to remove
-    for _ in range(num_epochs):
-        assert process.stdout.readline().startswith("Epoch")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if find_unfinished(file) - older:
-            # It may be renamed at any time, so stop the training before a second look.
-            process.send_signal(signal.SIGSTOP)
-            os.waitpid(process.pid, os.WUNTRACED)
-            if find_unfinished(file) - older:
-                break
-            process.send_signal(signal.SIGCONT)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    return len(find_unfinished(file) - older)
+    return ["--seed", 1, "--epochs", epochs, "--checkpoint", checkpoint_file]
 
 
 def find_unfinished(file):
     return set(file.parent.glob(f".{file.name}.{'[0-9a-f]' * 16}.tmp"))
 
 
-def check_kills(start, tmp_path, monkeypatch, num_kills):
-    """Kill a training and resume it, so often; let it end as one that was never killed."""
-    file = tmp_path / "file"
-    numbers = random.Random(0)
-    num_hits = 0
+def kill_in_mid_write(process, file, num_epochs):
+    """Kill the training in its write of a checkpoint after so many more epochs."""
+    for _ in range(num_epochs):
+        assert process.stdout.readline().startswith("Epoch")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if find_unfinished(file):
+            # It may be renamed at any time, so stop the training before a second look.
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            if find_unfinished(file):
+                break
+            process.send_signal(signal.SIGCONT)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert len(find_unfinished(file)) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows doesn't stop processes")
+@pytest.mark.parametrize("num_kills", [1, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_killed_training_ends_in_the_same_bits(
+    start, run_script, tmp_path, small_mnist, num_kills
+):
+    """What its killed writes have left is removed by the next run."""
+    file, numbers = tmp_path / "file", random.Random(0)
+    tests, script = str(PROJECT / "tests"), backprop_manual_mnist.__file__
+    source = SMALL_SCRIPT.format(tests=tests, script=script)
     for _ in range(num_kills):
-        process = start("-c", SMALL_SCRIPT, *create_flags(10**6, file))
-        num_hits += kill_in_mid_write(process, file, numbers.randint(2, 4))
-    assert num_hits == num_kills
+        process = start("-c", source, *create_flags(10**6, file))
+        kill_in_mid_write(process, file, numbers.randint(2, 4))
 
     epochs = checkpoint.read(file)["epoch"] + 2
     assert epochs >= num_kills + 2
-    trained = {}
+    trained = []
     for name in ("file", "whole"):
-        flags = [*create_flags(epochs, tmp_path / name), "--save-model", str(tmp_path / "model")]
-        monkeypatch.setattr(sys, "argv", ["script", *flags])
-        command_line.run(backprop_manual_mnist.main)
-        trained[name] = models.read_state(tmp_path / "model")
-    for name, value in trained["whole"].items():
-        assert torch.equal(trained["file"][name], value)
+        run_script(
+            "backprop_manual_mnist.py",
+            *create_flags(epochs, tmp_path / name),
+            *("--save-model", tmp_path / "model"),
+        )
+        trained.append(states.load_network(pytorch_mnist.Net(), tmp_path / "model"))
+    assert_equal_weights(*trained)
     assert find_unfinished(file) == set()
-
-
-def test_a_killed_training_ends_in_the_same_bits(start, tmp_path, monkeypatch, small_mnist):
-    check_kills(start, tmp_path, monkeypatch, num_kills=1)
-
-
-@pytest.mark.slow
-def test_a_training_killed_fifty_times_ends_in_the_same_bits(
-    start, tmp_path, monkeypatch, small_mnist
-):
-    check_kills(start, tmp_path, monkeypatch, num_kills=50)

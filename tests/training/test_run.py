@@ -1,19 +1,24 @@
 """What happens around a training's epochs, and that each setting has its effect."""
 
+import functools
 import itertools
+import os
+import re
 
 import pytest
 import torch
-from mnist.images import keep_first
+from conftest import full_disk
 from torch import nn
 
 import backprop_manual_mnist
 import common
 import pytorch_mnist
 import pytorch_mnist_convnet
-from files import models
-from training import command_line, run
-from training.run import start_run
+from common import RefusedError
+from files import models, states
+from training.run import MAX_THREADS, Run, Settings, use_threads
+
+pytestmark = pytest.mark.usefixtures("small_mnist")
 
 
 @pytest.fixture
@@ -21,29 +26,34 @@ def net():
     return pytorch_mnist.Net()
 
 
-@pytest.fixture
-def loader():
-    return common.get_loader(keep_first(common.get_dataset(train=False), 30))
+def create_run(net, epochs=3, **settings):
+    sgd = torch.optim.SGD(net.parameters(), lr=0.5)
+    settings = Settings(epochs=epochs, lr=0.5, **settings)
+    return Run(net, sgd, nn.MSELoss(), pytorch_mnist.create_input_reshaper(), settings)
 
 
-def create_sgd(net):
-    return torch.optim.SGD(net.parameters(), lr=0.5)
-
-
-def test_it_yields_the_epochs(net, loader):
-    with start_run(net, create_sgd(net), loader, 3, None) as epochs:
-        assert list(epochs) == [1, 2, 3]
-
-
-def test_threads_are_used_within_the_block_only(net, loader):
+def test_it_has_epochs_loaders_and_the_threads_for_its_block(net):
     before = torch.get_num_threads()
-    with pytest.raises(KeyError), start_run(net, create_sgd(net), loader, 3, None, threads=3):
-        assert torch.get_num_threads() == 3
+    with pytest.raises(KeyError), create_run(net, threads=before + 1, batch_size=7) as run:
+        assert list(run.epochs) == [1, 2, 3]
+        assert (run.train_loader.batch_size, len(run.train_loader.dataset)) == (7, 600)
+        assert next(iter(run.test_loader))[1].tolist() == [7, 2, 1, 0, 4, 1, 4]  # in file order
+        assert torch.get_num_threads() == before + 1
         raise KeyError
     assert torch.get_num_threads() == before
+    with use_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
 
 
-def test_testing_each_epoch_leaves_the_training_as_it_is(small_mnist, capsys):
+def test_training_and_test_images_are_prepared_alike(net):
+    for normalize, darkest in ((True, (0 - 0.1305) / 0.3081), (False, 0)):
+        with create_run(net, normalize=normalize) as run:
+            for loader in (run.train_loader, run.test_loader):
+                images, _ = next(iter(loader))
+                assert images.min().item() == pytest.approx(darkest, abs=1e-6)
+
+
+def test_testing_each_epoch_leaves_the_training_as_it_is(capsys):
     def train(**settings):
         torch.manual_seed(2)
         # With dropout, which a test switches off.
@@ -57,39 +67,34 @@ def test_testing_each_epoch_leaves_the_training_as_it_is(small_mnist, capsys):
     assert all(map(torch.equal, parameters, tested_parameters))
     assert result == tested_result
     kinds = [line.split()[0] if line else "" for line in tested_lines]
-    assert kinds == ["Epoch", "Test"] * 3 + ["", "Test"]
-    assert [*tested_lines[:6:2], *tested_lines[6:]] == lines
-    assert tested_lines[5] == tested_lines[7]
+    assert kinds == ["Epoch", "Test", "Epoch", "Test", "Epoch", "", "Test"]  # the last one once
+    assert [line for line in tested_lines if tested_lines.index(line) not in (1, 3)] == lines
 
 
 @pytest.mark.parametrize(
     "train_network", [common.train_network, backprop_manual_mnist.train_network]
 )
-def test_the_epochs_may_change_the_learning_rate_and_stop(net, loader, capsys, train_network):
+def test_the_epochs_may_change_the_learning_rate_and_stop(net, capsys, train_network):
     """A generator around them: a schedule, and early stopping. Each epoch has its rate."""
-    sgd = create_sgd(net)
-    arguments = (
-        pytorch_mnist.create_input_reshaper(),
-        pytorch_mnist.create_loss_function(nn.MSELoss()),
-    )
+    weights = [net.hidden_layer.weight.detach().clone()]
 
     def schedule(epochs):
         for epoch in epochs:
-            sgd.param_groups[0]["lr"] = 2.0 if epoch == 1 else 0.0
+            run.optimizer.param_groups[0]["lr"] = 2.0 if epoch == 1 else 0.0
             yield epoch
             weights.append(net.hidden_layer.weight.detach().clone())
             if epoch == 3:
                 return
 
-    weights = [net.hidden_layer.weight.detach().clone()]
-    with start_run(net, sgd, loader, 9, None) as epochs:
-        train_network(loader, net, 9, sgd, *arguments, epochs=schedule(epochs))
+    with create_run(net, epochs=9, batch_size=200) as run:
+        train_network(
+            *(run.train_loader, net, 9, run.optimizer, run.reshape_input),
+            pytorch_mnist.create_loss_function(nn.MSELoss()),
+            epochs=schedule(run.epochs),
+        )
     assert len(weights) == 4
-    assert [torch.equal(*pair) for pair in itertools.pairwise(weights)] == [
-        False,
-        True,
-        True,
-    ]
+    changes = [not torch.equal(*pair) for pair in itertools.pairwise(weights)]
+    assert changes == [True, False, False]
     steps = [line.split(", Loss")[0] for line in capsys.readouterr().out.splitlines()]
     assert steps == [f"Epoch [{epoch}/9], Step [3/3]" for epoch in (1, 2, 3)]
 
@@ -97,179 +102,195 @@ def test_the_epochs_may_change_the_learning_rate_and_stop(net, loader, capsys, t
 # Files
 
 
-def refuse(match, net, loader, num_epochs=3, **files):
-    with (
-        pytest.raises((OSError, ValueError), match=match),
-        start_run(net, create_sgd(net), loader, num_epochs, None, **files),
-    ):
+def refuse(match, net, **settings):
+    with pytest.raises(RefusedError, match=match), create_run(net, **settings):
         pytest.fail("it has begun to train")
 
 
-def test_the_model_is_saved_at_the_end_and_only_then(net, loader, tmp_path):
+def test_the_model_is_saved_at_the_end_and_only_then(net, tmp_path, home):
     file = tmp_path / "model.pt"
-    with (
-        pytest.raises(RuntimeError, match="the loss is nan"),
-        start_run(net, create_sgd(net), loader, 1, None, save_model=file),
-    ):
-        raise RuntimeError("the loss is nan")
-    assert not file.exists()
+    with pytest.raises(KeyError), create_run(net, save_model="~/model.pt"):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
     for value in (1.0, 2.0):  # the second time, it replaces the first one
-        with start_run(net, create_sgd(net), loader, 1, None, save_model=file) as epochs:
+        with create_run(net, save_model="~/model.pt"):
             nn.init.constant_(net.output_layer.bias, value)
-            assert list(epochs) == [1]
-        assert common.load_network(pytorch_mnist.Net(), file).output_layer.bias[0] == value
+        assert states.load_network(pytorch_mnist.Net(), file).output_layer.bias[0] == value
+    if os.name != "nt":
+        assert list(tmp_path.iterdir()) == [file]  # no lock is left
 
 
-def test_a_saved_model_knows_that_its_inputs_were_normalized(net, tmp_path):
-    file = tmp_path / "model.pt"
-    for transform in (common.normalized_transformations, common.transformations):
-        loader = common.get_loader(common.get_dataset(train=False, transform=transform))
-        with start_run(net, create_sgd(net), loader, 1, None, save_model=file):
-            pass
-        is_normalized = transform is common.normalized_transformations
-        assert models.is_normalized(models.read_state(file)) is is_normalized
+# Traced as ever, but not translated to C++
+trace = functools.partial(torch.compile, backend="eager")
 
 
-def test_no_two_of_its_files_may_be_one(net, loader, tmp_path, monkeypatch):
+@pytest.mark.parametrize("wrap", [trace, nn.DataParallel])
+def test_a_wrapped_network_is_trained_saved_and_resumed(net, tmp_path, wrap):
+    files = {name: tmp_path / name for name in ("save_model", "checkpoint")}
+    wrapped = wrap(net)
+    pytorch_mnist.run_network(wrapped, epochs=1, batch_size=200, **files)
+    for file in files.values():
+        assert torch.equal(models.load(file).net.hidden_layer.bias, net.hidden_layer.bias)
+    again = pytorch_mnist.Net()
+    pytorch_mnist.run_network(again, epochs=1, batch_size=200, **files)
+    assert torch.equal(again.hidden_layer.bias, net.hidden_layer.bias)
+
+
+def test_no_two_of_its_files_may_be_one(net, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    refuse("model and log can't be", net, loader, save_model="file", log="./file")
-    refuse("checkpoint and log can't be", net, loader, checkpoint="file", log="./file")
-    (tmp_path / "link").symlink_to("file")
+    refuse("save_model and log can't be the same file", net, save_model="file", log="./file")
+    names = ["file", "./file", tmp_path / "file"]
+    if os.name != "nt":  # where only an administrator may make links
+        (tmp_path / "link").symlink_to("file")
+        names.append("link")
     for exists in (False, True):
-        for name in ("file", "./file", "link", tmp_path / "file"):
-            match = "model and checkpoint can't be the same file"
-            refuse(match, net, loader, save_model=name, checkpoint="file")
+        for name in names:
+            match = "save_model and checkpoint can't be the same file"
+            refuse(match, net, save_model=name, checkpoint="file")
         if not exists:
-            with start_run(net, create_sgd(net), loader, 1, None, checkpoint="file") as epochs:
-                assert list(epochs) == [1]
+            with create_run(net, checkpoint="file") as run:
+                list(run.epochs)
 
 
-def test_files_that_can_t_be_written_are_refused_before_the_training(net, loader, tmp_path):
-    for name in ("save_model", "checkpoint"):
-        refuse("names no file", net, loader, **{name: ""})
-        refuse("names no file", net, loader, **{name: f"{tmp_path}/new/"})
-        refuse("there is no folder", net, loader, **{name: "no/folder/file"})
-        refuse("is not a regular file", net, loader, **{name: tmp_path})
+def test_files_that_can_t_be_written_are_refused_before_the_training(net, tmp_path):
+    for name in ("save_model", "checkpoint", "log"):
+        refuse("names no file", net, **{name: ""})
+        refuse("names no file", net, **{name: f"{tmp_path}/new/"})
+        refuse("there is no folder", net, **{name: "no/folder/file"})
+        refuse("is not a regular file", net, **{name: tmp_path})
+        if os.name != "nt":
+            refuse("is not a regular file", net, **{name: "/dev/zero"})
+    refuse("must be at least 1, not 0", net, epochs=0)
+    for threads in (0, MAX_THREADS + 1, 100_000):
+        refuse(f"threads must be 1 to {MAX_THREADS}, not {threads}", net, threads=threads)
     (tmp_path / "thesis").write_text("my thesis")
-    refuse("is not a saved network", net, loader, save_model=tmp_path / "thesis")
+    refuse("is not a saved network", net, save_model=tmp_path / "thesis")
+    refuse("is damaged, or no file of PyTorch's", net, checkpoint=tmp_path / "thesis")
+    refuse("exists; give a new file", net, log=tmp_path / "thesis")
+    (tmp_path / "thesis").chmod(0o444)
+    for name in ("save_model", "checkpoint", "log"):
+        refuse("it is read-only", net, **{name: tmp_path / "thesis"})
+    with full_disk(1000):
+        refuse("can't save to", net, save_model=tmp_path / "model.pt")
     assert [file.name for file in tmp_path.iterdir()] == ["thesis"]
     assert (tmp_path / "thesis").read_text() == "my thesis"
 
 
-def test_no_epochs_are_refused(net, loader):
-    refuse("must be at least 1, not 0", net, loader, num_epochs=0)
+@pytest.mark.parametrize("name", ["save_model", "checkpoint", "log"])
+def test_a_second_training_with_one_of_its_files_is_refused_at_its_start(net, tmp_path, name):
+    file = tmp_path / "file"
+    with create_run(net, epochs=1, **{name: file}):
+        message = f"another training is at work with {re.escape(str(file))}; wait"
+        refuse(message, net, **{name: file})
+    assert not (tmp_path / ".file.lock").exists() or os.name == "nt"
 
 
-def test_a_checkpoint_is_of_one_training_only(small_mnist, tmp_path):
+def test_a_checkpoint_is_of_one_training_only(tmp_path, monkeypatch):
     """Other settings are refused by name, and other data."""
     net = pytorch_mnist_convnet.ConvNetSimple()
     file = tmp_path / "file"
-    settings = {"epochs": 1, "lr": 0.1, "batch_size": 300, "checkpoint": file}
+    settings = {"epochs": 1, "lr": 0.1, "batch_size": 300, "threads": 1, "checkpoint": file}
     pytorch_mnist_convnet.run_network(net, **settings)
     content = file.read_bytes()
-    for change, match in (
-        ({"lr": 0.2}, "lr is 0.2, there 0.1"),
-        ({"batch_size": 200}, "batch_size is 200, there 300"),
-        ({"weight_decay": 0.01}, "weight_decay is 0.01, there 0.0"),
-        ({"extend_data": True}, "num_images is 3000, there 600"),
-    ):
-        with pytest.raises(ValueError, match=f"another training \\({match}\\)"):
-            pytorch_mnist_convnet.run_network(net, **settings | {"epochs": 2} | change)
 
-    sgd = torch.optim.SGD(net.parameters(), lr=0.1)
-    for transform, compile, match in (
-        (common.normalized_transformations, False, "transform is .*Normalize.*, there 'Compose"),
-        (common.transformations, True, r"\(compile is True, there False\)"),
-    ):
-        loader = common.get_loader(common.get_dataset(transform=transform), batch_size=300)
-        with (
-            pytest.raises(ValueError, match=match),
-            start_run(net, sgd, loader, 2, None, compile=compile, checkpoint=file) as epochs,
-        ):
-            next(iter(epochs))
-    assert file.read_bytes() == content
+    def assert_refused(match, **change):
+        with pytest.raises(RefusedError, match=rf"another training \(.*{match} in the file"):
+            pytorch_mnist_convnet.run_network(net, **settings | {"epochs": 2} | change)
+        assert file.read_bytes() == content
+
+    assert_refused("lr: 0.2 here, 0.1", lr=0.2)
+    assert_refused("batch_size: 200 here, 300", batch_size=200)
+    assert_refused("weight_decay: 0.01 here, 0.0", weight_decay=0.01)
+    assert_refused("num_images: 3000 here, 600", extend_data=True)
+    assert_refused("transform: .*Normalize.* here, 'Compose.*'", normalize=True)
+
+    get_dataset = common.get_dataset
+
+    def get_other_dataset(*arguments, **settings):
+        dataset = get_dataset(*arguments, **settings)
+        dataset.targets[3] += 1
+        return dataset
+
+    monkeypatch.setattr(common, "get_dataset", get_other_dataset)
+    assert_refused(r"data: \['[0-9a-f]{16}', .*\] here, \['[0-9a-f]{16}', .*\]")
 
 
 # Every flag reaches the training
 
 
-class Seen(Exception):
-    """Ends a run whose settings have been looked at."""
-
-
 @pytest.fixture
-def parse(monkeypatch):
-    """Return a function that runs a script's main with flags, and returns what it trains with."""
+def train_script(run_script, monkeypatch):
+    """Return a function that runs a script with flags, and returns what it trained with."""
+    train_network = common.train_network
 
-    def parse(main, flags):
-        def train_network(loader, net, epochs, optimizer, reshape_input, calc_loss, *, epochs_left):
+    def train_script(script, flags):
+        def train(loader, net, num_epochs, optimizer, *arguments, **settings):
             (group,) = optimizer.param_groups
+            images, _ = next(iter(loader))
             seen.update(
-                epochs=epochs,
-                epochs_left=list(epochs_left),
                 lr=group["lr"],
                 weight_decay=group["weight_decay"],
-                batch_size=len(next(iter(loader))[0]),
+                batch_size=len(images),
+                darkest=round(images.min().item(), 4),
                 num_images=len(loader.dataset),
                 seed=torch.initial_seed(),
                 threads=torch.get_num_threads(),
+                parameters=sum(parameter.numel() for parameter in net.parameters()),
             )
-            raise Seen
-
-        def train(*arguments, epochs):
-            train_network(*arguments, epochs_left=epochs)
+            train_network(loader, net, num_epochs, optimizer, *arguments, **settings)
 
         seen = {}
-        monkeypatch.setattr("sys.argv", ["script", "--device", "cpu", *flags.split()])
-        # The default of an argument is bound when a function is defined.
-        monkeypatch.setitem(pytorch_mnist.run_network.__kwdefaults__, "train_network", train)
         monkeypatch.setattr(common, "train_network", train)
-        monkeypatch.setattr("training.compiled.train_network", lambda *a, epochs: seen.update(c=1))
-        with pytest.raises(Seen):
-            main()
+        run_script(script, *flags.split())
         return seen
 
-    return parse
+    return train_script
 
 
-def test_the_flags_of_the_dense_network_s_script_reach_the_training(parse, small_mnist):
-    flags = "--epochs 2 --lr 0.7 --batch-size 7 --threads 3 --seed 11"
-    assert parse(pytorch_mnist.main, flags) == {
-        "epochs": 2,
-        "epochs_left": [1, 2],
+def test_the_flags_of_the_dense_network_s_script_reach_the_training(train_script, capsys):
+    flags = "--epochs 2 --lr 0.7 --batch-size 100 --threads 3 --seed 11 --hidden-size 5 --normalize"
+    assert train_script("pytorch_mnist.py", f"{flags} --test-each-epoch") == {
         "lr": 0.7,
         "weight_decay": 0,
-        "batch_size": 7,
+        "batch_size": 100,
+        "darkest": -0.4236,  # (0 - 0.1305) / 0.3081
         "num_images": 600,
         "seed": 11,
         "threads": 3,
+        "parameters": 784 * 5 + 5 + 5 * 10 + 10,
     }
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0].split(":")[0] for line in lines if line] == [
+        *("Epoch [1/2]", "Test data results", "Epoch [2/2]", "Test data results")
+    ]
 
 
-def test_so_do_those_of_the_convolutional_networks_script(parse, small_mnist):
-    flags = "--net relu --weight-decay 0.02 --extend-data --lr 0.7 --epochs 1 --batch-size 8"
-    seen = parse(pytorch_mnist_convnet.main, flags)
+def test_so_do_those_of_the_convolutional_networks_script(train_script, tmp_path):
+    flags = "--net relu --weight-decay 0.02 --extend-data --lr 0.7 --epochs 1 --batch-size 300"
+    seen = train_script("pytorch_mnist_convnet.py", f"{flags} --save-model {tmp_path / 'model.pt'}")
     assert (seen["weight_decay"], seen["num_images"], seen["lr"]) == (0.02, 3000, 0.7)
-    assert (seen["epochs_left"], seen["batch_size"], seen["threads"]) == ([1], 8, 2)
+    assert (seen["batch_size"], seen["threads"], seen["darkest"]) == (300, 2, 0)
+    trained = models.load(tmp_path / "model.pt")  # the file says which of two like ones it is
+    assert type(trained.net) is pytorch_mnist_convnet.ConvNetTwoConvRelu
 
 
-def test_the_seed_decides_the_weights_and_the_order_of_the_images(
-    small_mnist, monkeypatch, tmp_path
-):
+@pytest.mark.parametrize("script", ["pytorch_mnist.py", "backprop_manual_mnist.py"])
+def test_the_seed_decides_the_weights_and_the_order_of_the_images(run_script, tmp_path, script):
     def train(seed):
         file = tmp_path / "model.pt"
-        flags = f"--epochs 1 --seed {seed} --device cpu --save-model {file}"
-        monkeypatch.setattr("sys.argv", ["script", *flags.split()])
-        command_line.run(pytorch_mnist.main)
-        return models.read_state(file)["output_layer.weight"]
+        run_script(script, "--epochs", 1, "--seed", seed, "--save-model", file)
+        return states.read(file)["output_layer.weight"]
 
     first = train(1)
     assert torch.equal(train(1), first)
     assert not torch.equal(train(2), first)
 
 
-def test_the_threads_are_the_caller_s_again_after_an_error():
-    before = torch.get_num_threads()
-    with pytest.raises(KeyError), run.use_threads(before + 1):
-        raise KeyError
-    assert torch.get_num_threads() == before
+@pytest.mark.parametrize(
+    "script", ["pytorch_mnist.py", "backprop_manual_mnist.py", "pytorch_mnist_convnet.py"]
+)
+def test_the_data_folder_reaches_the_training(run_script, tmp_path, script):
+    with pytest.raises(RefusedError, match=r"missing in|no MNIST files in"):
+        (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+        (tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte").touch()
+        run_script(script, "--data-root", tmp_path)

@@ -1,0 +1,57 @@
+import sys
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+import common
+import pytorch_mnist_convnet
+from files import models
+from study import vote
+
+
+@given(
+    arrays.arrays(
+        np.float64,
+        st.tuples(st.integers(1, 5), st.integers(1, 4), st.just(10)),
+        elements=st.floats(0, 1),
+    )
+)
+def test_the_majority_decides_and_the_mean_among_equals(outputs):
+    majority, mean = vote.vote(torch.from_numpy(outputs))
+    assert mean.tolist() == outputs.mean(axis=0).argmax(axis=1).tolist()
+    for image, digit in enumerate(majority.tolist()):
+        votes = np.bincount(outputs[:, image].argmax(axis=1), minlength=10)
+        best = np.flatnonzero(votes == votes.max())
+        assert digit in best
+        means = outputs[:, image].mean(axis=0)
+        assert means[digit] >= means[best].max() - 1e-12
+
+
+def test_networks_trained_here_vote(small_mnist, tmp_path, monkeypatch, capsys):
+    files = [str(tmp_path / f"simple-{seed}.pt") for seed in (1, 2, 3)]
+    for seed, file in enumerate(files, start=1):
+        torch.manual_seed(seed)
+        net = pytorch_mnist_convnet.ConvNetSimple()
+        pytorch_mnist_convnet.run_network(net, epochs=1, lr=0.1, threads=1, save_model=file)
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["vote", *files])
+    vote.main()
+
+    test_set = common.get_dataset(train=False)
+    predictions = [
+        models.load(file)(test_set.data.unsqueeze(1) / 255).argmax(dim=1) for file in files
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    for line, file, digits in zip(lines, files, predictions, strict=False):
+        right = (digits == test_set.targets).sum().item()
+        assert line == f"{file}: {100 * right / len(test_set):.2f} %"
+    agreed = torch.stack(predictions).mode(dim=0).values  # of three, two that agree
+    decided = torch.stack([(digits == agreed) for digits in predictions]).sum(dim=0) >= 2
+    right = ((agreed == test_set.targets) & decided).sum().item()
+    undecided = (~decided).sum().item()
+    majority = float(lines[3].removeprefix("majority: ").removesuffix(" %"))
+    assert right - 1e-6 <= majority * len(test_set) / 100 <= right + undecided + 1e-6
+    assert lines[4].startswith("mean of outputs: ")
