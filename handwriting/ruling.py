@@ -105,12 +105,13 @@ def find_level_lines(ink, min_votes):
     if found is None:
         return []
     middle = ink.shape[1] / 2
+    apart = max(4, ink.shape[1] // 150)
     lines = []
     for distance, angle in found.reshape(-1, 2)[:1000].tolist():
         slope = -np.cos(angle) / np.sin(angle)
         row = distance / np.sin(angle)
         at_middle = row + slope * middle
-        if all(abs(at_middle - other[2]) > 4 for other in lines):
+        if all(abs(at_middle - other[2]) > apart for other in lines):
             lines.append((row, slope, at_middle))
         if len(lines) > 100:
             break
@@ -140,7 +141,14 @@ def follow(ink, row, slope):
     if is_hit.sum() < 0.2 * width:
         return None
     usual = np.percentile(thickness[is_hit], 30)
-    is_line = is_hit & (thickness <= 1.5 * usual + 1)
+    is_line = is_hit & (thickness <= 1.3 * usual + 1)
+    # A lens bends lines a little. What is off its surroundings' course is a stroke beside the line.
+    middle = (gap_above + gap_below) / 2 - reach
+    for part in (2, 6):
+        window_width = max(9, width // part) | 1
+        share = cv2.blur(is_line[None].astype(float), (window_width, 1))[0]
+        course = cv2.blur((middle * is_line)[None], (window_width, 1))[0] / share.clip(1e-9)
+        is_line &= np.abs(middle - course) <= (1 + usual / 4) * (2 if part == 2 else 1)
     runs = is_line & (index > gap_above) & (index < gap_below)
     where = runs.nonzero()
     inside = rows[where]
