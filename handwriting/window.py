@@ -225,7 +225,7 @@ def refuse_other_hosts():
     then carry that name as their Host, and a WebSocket of its own as its Origin.
     """
     from matplotlib.backends.backend_webagg import WebAggApplication
-    from tornado.web import HTTPError
+    from tornado.web import HTTPError, RequestHandler
 
     def prepare(handler):
         if not is_own_host(handler.request.host_name):
@@ -234,17 +234,15 @@ def refuse_other_hosts():
     def check_origin(handler, origin):
         return is_own_host(urlsplit(origin).hostname)
 
-    WebAggApplication.FigurePage.prepare = prepare
-    WebAggApplication.AllFiguresPage.prepare = prepare
-    WebAggApplication.MplJs.prepare = prepare
-    WebAggApplication.WebSocket.prepare = prepare
+    for page in vars(WebAggApplication).values():
+        if isinstance(page, type) and issubclass(page, RequestHandler):
+            page.prepare = prepare
     WebAggApplication.WebSocket.check_origin = check_origin
 
     def refuse_download(handler, *arguments):
         raise HTTPError(404)  # the window has no toolbar; matplotlib's own would end in a traceback
 
     WebAggApplication.Download.get = refuse_download
-    WebAggApplication.Download.prepare = prepare
 
 
 def is_own_host(name):
