@@ -39,8 +39,7 @@ def to_mnist(ink):
 def thicken(ink):
     """Return the digit with strokes at least as thick as MNIST's thinner ones.
 
-    LeCun's description has no such step; but a large digit in ballpoint would be a grey hair in
-    a box of 20 pixels.
+    LeCun needed no such step; but ballpoint would be a grey hair in a box of 20 pixels.
     """
     missing = round((THINNEST - get_stroke_width(ink)) * max(ink.shape) / BOX)
     if missing < 1:
@@ -84,15 +83,11 @@ class Prediction(NamedTuple):
 
 
 def predict(network, picture):
-    """Return the Predictions for a PIL image's digits, a list for each written line.
-
-    Raises NoDigit where there is none.
-    """
+    """Return a PIL image's Predictions, a list for each written line, or raise NoDigit."""
     lines = []
     for digits in find_digits(pictures.to_bands(picture)):
-        images = torch.stack([to_mnist(digit.ink) for digit in digits])
-        boxes = [digit.box for digit in digits]
-        lines.append(list(map(Prediction, network(images), images, boxes)))
+        images = torch.stack([to_mnist(ink) for ink, _ in digits])
+        lines.append(list(map(Prediction, network(images), images, [box for _, box in digits])))
     return lines
 
 
@@ -117,9 +112,7 @@ def recognize(files, network):
             message = describe(page)
         except RefusedError as error:
             message = f"no answer: {error}"
-        # A name that the terminal's code page lacks is printed with escapes.
-        encoding = sys.stdout.encoding or "utf-8"
-        name = file.encode(encoding, "backslashreplace").decode(encoding)
+        name = pictures.to_printable(file)
         print(f"{name}: {message.replace(file, name)}", flush=True)
         results.append((name, picture, page, message))
     return results
@@ -135,8 +128,7 @@ def main():
     settings = parser.parse_args()
     torch.set_num_threads(1)  # the fastest for one image
     files = pictures.expand(settings.pictures)
-    if settings.out is not None:
-        pictures.check_out(settings.out, files)
+    pictures.check_out(settings.out, files)
     network = models.load(settings.model, settings.net)
     if not files:
         from handwriting import window

@@ -47,6 +47,11 @@ def clear(ink, page_shape):
     Where lines cross, the second ones are then no longer thick. What the second ones tell about
     the frame's tilt may show more of the first.
     """
+    # What is as thick as a marker's digit has no lines: twice its area by its edge is a stroke's
+    # width.
+    edge = ink.sum() - cv2.erode(ink, np.ones((3, 3), np.uint8)).sum()
+    if max(ink.shape) < 8 * 2 * ink.sum() / max(edge, 1):
+        return ink
     tilt = None
     for is_across in (True, False, True):
         if min(ink.shape) < 12:
@@ -122,7 +127,7 @@ def follow(ink, row, slope):
     """Follow a line from the left edge, where its row is given; return a Line, or None."""
     height, width = ink.shape
     tolerance = max(2, width // 150)
-    reach = 4 * tolerance + 12
+    reach = 2 * tolerance + 10
     columns = np.arange(width)
     centre = np.round(row + slope * columns).astype(int)
     padded = np.pad(ink, ((reach + 1, reach + 1), (0, 0)))
