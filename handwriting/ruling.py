@@ -50,7 +50,7 @@ def clear(ink, page_shape):
     # What is as thick as a marker's digit has no lines: twice its area by its edge is a stroke's
     # width.
     edge = ink.sum() - cv2.erode(ink, np.ones((3, 3), np.uint8)).sum()
-    if max(ink.shape) < 8 * 2 * ink.sum() / max(edge, 1):
+    if max(ink.shape) < 14 * 2 * ink.sum() / max(edge, 1):
         return ink
     tilt = None
     for is_across in (True, False, True):
