@@ -27,8 +27,8 @@ DEFAULT_ROOT = "./data"
 # Pixels become float32, from 0.0 (black) to 1.0 (white).
 transformations = transforms.Compose([transforms.ToTensor()])
 
-# The same, less 0.1305 and divided by 0.3081, about the training pixels' mean and standard
-# deviation: how the latest version of the article's companion repository prepares its inputs.
+# ToTensor, then (x - 0.1305) / 0.3081, about the training pixels' mean and standard deviation:
+# how the latest version of the article's companion repository prepares its inputs.
 normalized_transformations = transforms.Compose(
     [transforms.ToTensor(), transforms.Normalize((0.1305,), (0.3081,))]
 )

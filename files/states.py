@@ -98,7 +98,7 @@ def load_network(network, file):
     content = read(file)
     if isinstance(content, dict) and is_state(content.get("model")):
         content = content["model"]
-    return fill(network, check_state(content, file), file)
+    return load_state(network, check_state(content, file), file)
 
 
 def is_state(content):
@@ -146,7 +146,7 @@ def check_fits(net, state, file):
             )
 
 
-def fill(net, state, file):
+def load_state(net, state, file):
     """Load a `state_dict` into the network; return it. Raises RefusedError as `check_fits` does."""
     check_fits(net, state, file)
     unwrap(net).load_state_dict(state)

@@ -114,7 +114,7 @@ class Window:
         self.is_empty = False
 
     def update(self):
-        """Have the network look at the drawing, and show it all."""
+        """Have the network read the drawing, and show it all."""
         start = time.perf_counter()
         self.paper.set_data(np.asarray(self.picture.convert("RGB")))
         last, verdict = None, ""

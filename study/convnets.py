@@ -51,8 +51,8 @@ TRAINING_SIZE = 60_000
 NUM_SHIFTED = 5  # an image and its shifts
 
 
-def read_course(log):
-    """Return the course of a convolutional network's training, read from its log.
+def read_curve(log):
+    """Return the learning curve of a convolutional network's training, read from its log.
 
     It is a table of one row a tested epoch, with the accuracy in per cent and the seconds of
     training up to then. Raises RefusedError if the file is no log, of none of the
@@ -65,7 +65,7 @@ def read_course(log):
             f"{log} is the log of none of the experiments {', '.join(EXPERIMENTS)}, as the script "
             "trains them by default"
         )
-    course = pd.DataFrame(
+    curve = pd.DataFrame(
         {
             "experiment": names[0],
             "inputs": INPUTS["Normalize" in logged["transform"]],
@@ -82,9 +82,9 @@ def read_course(log):
         for (epoch, _), row in rows.items()
         if row["test_accuracy"] is not None
     )
-    if course.empty:
+    if curve.empty:
         raise RefusedError(f"{log} has no tests yet")
-    return course
+    return curve
 
 
 def is_of(design, logged):
@@ -100,9 +100,9 @@ def is_of(design, logged):
     return settings.items() <= (logged | {"network": network}).items()
 
 
-def find_results(courses):
-    """Return the last row of each training in a table of courses that went on to its end."""
-    return courses[courses["epoch"] == courses["epochs"]]
+def find_results(curves):
+    """Return the last row of each training in a table of curves that went on to its end."""
+    return curves[curves["epoch"] == curves["epochs"]]
 
 
 def format_table(results):
@@ -131,17 +131,17 @@ def format_table(results):
     return tables.format_markdown(sorted(rows, key=lambda row: order.index(row["network"])))
 
 
-def draw(courses):
+def draw(curves):
     """Draw each training's accuracy over the epochs, a panel for each experiment."""
-    names = [name for name in EXPERIMENTS if name in set(courses["experiment"])]
+    names = [name for name in EXPERIMENTS if name in set(curves["experiment"])]
     figure = plots.create_figure(height=3.6)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
-        panel_courses = courses[courses["experiment"] == name]
-        for (_, inputs, *_), course in panel_courses.groupby([*KIND, "seed"]):
+        panel_curves = curves[curves["experiment"] == name]
+        for (_, inputs, *_), curve in panel_curves.groupby([*KIND, "seed"]):
             colour = COLOURS[inputs]
-            axes.plot(course["epoch"], course["accuracy"], ".-", color=colour, lw=0.8, ms=2)
-        end = 1.04 * panel_courses["epochs"].max()
+            axes.plot(curve["epoch"], curve["accuracy"], ".-", color=colour, lw=0.8, ms=2)
+        end = 1.04 * panel_curves["epochs"].max()
         for inputs, published in zip(INPUTS, EXPERIMENTS[name].repository, strict=True):
             axes.plot(end, published, "_", color=COLOURS[inputs], ms=9, mew=1.5)
         axes.plot(end, EXPERIMENTS[name].book, "_", color="black", ms=9, mew=1.5)
@@ -162,14 +162,14 @@ def draw(courses):
     return figure
 
 
-def add_earlier(courses, file):
+def add_earlier(curves, file):
     """Return the table with the trainings of an earlier table, a CSV file, that it lacks."""
     if not file.exists():
-        return courses
+        return curves
     earlier = pd.read_csv(file)
     keys = [*KIND, "seed"]
-    is_new = earlier.set_index(keys).index.isin(courses.set_index(keys).index)
-    both = pd.concat([earlier[~is_new], courses])
+    is_new = earlier.set_index(keys).index.isin(curves.set_index(keys).index)
+    both = pd.concat([earlier[~is_new], curves])
     order = both["experiment"].map(list(EXPERIMENTS).index)
     return both.assign(order=order).sort_values(["order", *keys, "epoch"]).drop(columns="order")
 
@@ -181,16 +181,16 @@ def main():
     parser.add_argument("logs", nargs="+", metavar="LOG", help="a file of --log")
     add_results_flag(parser, "where data, table and picture go")
     settings = parser.parse_args()
-    courses = pd.concat(map(read_course, atomic.expand(settings.logs)))
-    if courses.duplicated([*KIND, "seed", "epoch"]).any():
+    curves = pd.concat(map(read_curve, atomic.expand(settings.logs)))
+    if curves.duplicated([*KIND, "seed", "epoch"]).any():
         raise RefusedError("two logs are of the same network, inputs, epochs and seed; give one")
     folder = create_folder(settings.results)
-    courses = add_earlier(courses, folder / "convnets.csv")
+    curves = add_earlier(curves, folder / "convnets.csv")
 
-    table = format_table(find_results(courses))
-    atomic.write_text(folder / "convnets.csv", courses.to_csv(index=False, lineterminator="\n"))
+    table = format_table(find_results(curves))
+    atomic.write_text(folder / "convnets.csv", curves.to_csv(index=False, lineterminator="\n"))
     atomic.write_text(folder / "convnets.md", table)
-    plots.save(draw(courses), folder / "convnets.png")
+    plots.save(draw(curves), folder / "convnets.png")
     print(table, end="")
 
 

@@ -73,7 +73,7 @@ def estimate(contrast, values):
     is missing, it is NaN. Runs of the same seed have much in common (variants with the same
     initialisation start from the same weights), so the seeds are resampled, each with its runs: a
     bootstrap (BCa, bias-corrected and accelerated). It assumes no distribution; where some runs
-    are stuck, it is far from a normal one. The interval is NaN if a variant has less than
+    miss a digit, it is far from a normal one. The interval is NaN if a variant has less than
     `MIN_RUNS` runs or all seeds have the same effect; the effect is, if a variant has none.
     """
     runs = values[list(contrast)].to_numpy(dtype=float)

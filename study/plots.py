@@ -152,7 +152,7 @@ def draw_effects(effects):
     outcomes = {
         "mean": "mean accuracy",
         "share": "share of runs that\nmiss a digit",
-        "mean_not_stuck": "mean accuracy\nof the others",
+        "mean_of_others": "mean accuracy\nof the others",
     }
     rows = np.arange(len(effects))
     for axes, (outcome, title) in zip(panels, outcomes.items(), strict=True):

@@ -38,16 +38,16 @@ def find_missed_digits(runs):
     return runs[[f"error_{digit}" for digit in range(OUTPUT_SIZE)]] > MISSED
 
 
-def find_stuck(runs):
-    """Return for each run whether it is stuck: whether it misses a digit, or several."""
+def misses_a_digit(runs):
+    """Return for each run whether it misses a digit, or several."""
     return find_missed_digits(runs).any(axis=1)
 
 
 def summarise(runs):
     """Return a table of one row a variant; accuracies and shares are in per cent.
 
-    The first interval is of the mean, the second of the share of runs that are stuck, i.e. miss a
-    digit; the last mean is of those that aren't.
+    The first interval is of the mean, the second of the share of runs that miss a digit; the
+    last mean is of the others.
     """
     return pd.DataFrame(
         [
@@ -59,9 +59,9 @@ def summarise(runs):
 
 def _summarise_variant(variant, runs):
     accuracy = 100 * runs["accuracy"]
-    stuck = find_stuck(runs)
+    misses = misses_a_digit(runs)
     _, low, high = effects.estimate({variant: 1}, pd.DataFrame({variant: accuracy}))
-    share_low, share_high = effects.share_interval(stuck.sum(), len(runs))
+    share_low, share_high = effects.share_interval(misses.sum(), len(runs))
     return {
         "variant": variant,
         "n": len(runs),
@@ -71,10 +71,10 @@ def _summarise_variant(variant, runs):
         "std": accuracy.std(),
         "min": accuracy.min(),
         "max": accuracy.max(),
-        "stuck": stuck.sum(),
+        "missing": misses.sum(),
         "share_low": 100 * share_low,
         "share_high": 100 * share_high,
-        "mean_not_stuck": accuracy[~stuck].mean(),
+        "mean_of_others": accuracy[~misses].mean(),
     }
 
 
@@ -82,13 +82,13 @@ def estimate_effects(runs):
     """Return a table of one row an effect, for which all variants are there.
 
     Each is estimated, in points with its interval, for three outcomes: the mean of all runs, the
-    share of stuck runs, and the mean of the runs that aren't stuck.
+    share of runs that miss a digit, and the mean of the others.
     """
-    stuck = find_stuck(runs)
+    misses = misses_a_digit(runs)
     outcomes = {
         "mean": 100 * runs["accuracy"],
-        "share": 100.0 * stuck,
-        "mean_not_stuck": 100 * runs["accuracy"].mask(stuck),
+        "share": 100.0 * misses,
+        "mean_of_others": 100 * runs["accuracy"].mask(misses),
     }
     tables = {
         outcome: runs.assign(value=values).pivot(index="seed", columns="variant", values="value")

@@ -28,9 +28,9 @@ def format_summary(summary):
             "95 % CI of the mean": format_range(row["mean_low"], row["mean_high"]),
             "std": format_number(row["std"]),
             "min to max %": format_range(row["min"], row["max"]),
-            "runs that miss a digit": f"{row['stuck']} of {row['n']}",
+            "runs that miss a digit": f"{row['missing']} of {row['n']}",
             "95 % CI of their share, %": format_range(row["share_low"], row["share_high"], 0),
-            "mean % of the others": format_number(row["mean_not_stuck"]),
+            "mean % of the others": format_number(row["mean_of_others"]),
         }
         for row in summary.to_dict("records")
     )
@@ -40,7 +40,7 @@ def format_effects(effects):
     headings = {
         "mean": ("on the mean accuracy", 2),
         "share": ("on the share of runs that miss a digit", 0),
-        "mean_not_stuck": ("on the mean accuracy of the others", 2),
+        "mean_of_others": ("on the mean accuracy of the others", 2),
     }
     return format_markdown(
         {

@@ -1,4 +1,4 @@
-"""Why do runs get stuck? Follows the ten output neurons of a few runs over the epochs.
+"""Why do runs miss a digit? Follows the ten output neurons of a few runs over the epochs.
 
     python -m study.trace article:1 init:7 init:1
 

@@ -106,7 +106,7 @@ class Checkpoint:
             self.optimizer.load_state_dict(content["optimizer"])
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise RefusedError(f"{self.file} is no whole checkpoint; use a new file") from error
-        states.fill(self.model, content["model"], self.file)
+        states.load_state(self.model, content["model"], self.file)
         print(f"resumed {self.file} after epoch {epoch}", file=sys.stderr)
         self._restore_random_states(content["random_states"])
         return epoch

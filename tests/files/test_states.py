@@ -175,7 +175,7 @@ def test_what_torch_save_writes_is_read_and_refused_when_truncated(net, file, ne
     content = file.read_bytes()
     for num_bytes in (0, 1, 10, 100, 1000, len(content) // 2, len(content) - 1):
         file.write_bytes(content[:num_bytes])
-        assert_refused(file, f"^{file} is damaged, or no file of PyTorch's$")
+        assert_refused(file, f"^{re.escape(str(file))} is damaged, or no file of PyTorch's$")
 
 
 def test_a_flipped_bit_is_refused(net, file):
@@ -192,7 +192,8 @@ def test_what_can_t_be_a_model_is_refused_before_it_is_read(file, tmp_path, monk
     with open(file, "wb") as stream:
         stream.truncate(500_000_001)
     assert_refused(file, "is larger than 500,000,000 bytes")
-    for other in (tmp_path / "missing.pt", tmp_path, Path(os.devnull).resolve()):
+    endless = [Path("/dev/zero")] if os.name == "posix" else []
+    for other in [tmp_path / "missing.pt", tmp_path, *endless]:
         assert_refused(other, f"there is no file {re.escape(str(other))}$")
 
 

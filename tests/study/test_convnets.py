@@ -28,23 +28,23 @@ def create_results(accuracies, experiment="relu", inputs="0 to 1"):
     return pd.DataFrame(rows)
 
 
-def test_a_course_is_that_of_the_training(tmp_path):
+def test_a_learning_curve_is_that_of_the_training(tmp_path):
     result = train(tmp_path / "log.csv", "2conv", seed=4, normalize=True)
-    course = convnets.read_course(tmp_path / "log.csv")
-    assert course["epoch"].tolist() == [1, 2]
-    assert course["accuracy"].iloc[-1] == pytest.approx(100 * result, abs=0.005)
-    assert course["seconds"].is_monotonic_increasing
+    curve = convnets.read_curve(tmp_path / "log.csv")
+    assert curve["epoch"].tolist() == [1, 2]
+    assert curve["accuracy"].iloc[-1] == pytest.approx(100 * result, abs=0.005)
+    assert curve["seconds"].is_monotonic_increasing
     for name, value in {
         "experiment": "2conv", "inputs": "normalised", "seed": 4, "epochs": 2, "threads": 1,
         "device": "cpu", "torch": torch.__version__,
     }.items():  # fmt: skip
-        assert set(course[name]) == {value}
+        assert set(curve[name]) == {value}
 
 
 @pytest.mark.parametrize("experiment", ["relu", "relu --extend-data"])
 def test_experiments_are_told_by_their_data(experiment, tmp_path):
     train(tmp_path / "log.csv", experiment, epochs=1)
-    assert set(convnets.read_course(tmp_path / "log.csv")["experiment"]) == {experiment}
+    assert set(convnets.read_curve(tmp_path / "log.csv")["experiment"]) == {experiment}
 
 
 def test_the_table_has_mean_and_range_beside_the_published_figures():
@@ -77,14 +77,14 @@ def test_what_did_not_go_on_to_its_end_is_drawn_and_not_in_the_table(tmp_path, m
     assert table == (folder / "convnets.md").read_text()
     assert "simple" in table
     assert "relu" not in table
-    courses = pd.read_csv(folder / "convnets.csv")
-    assert courses.groupby("experiment")["epoch"].max().to_dict() == {"simple": 2, "relu": 1}
+    curves = pd.read_csv(folder / "convnets.csv")
+    assert curves.groupby("experiment")["epoch"].max().to_dict() == {"simple": 2, "relu": 1}
     with Image.open(folder / "convnets.png") as image:
         assert image.format == "PNG"
 
-    panels = convnets.draw(courses).axes
+    panels = convnets.draw(curves).axes
     assert [axes.get_title() for axes in panels] == ["simple", "relu"]
-    accuracies = courses[courses["experiment"] == "simple"]["accuracy"].tolist()
+    accuracies = curves[curves["experiment"] == "simple"]["accuracy"].tolist()
     assert panels[0].lines[0].get_xydata().tolist() == [[1, accuracies[0]], [2, accuracies[1]]]
     marks = {line.get_color(): line.get_ydata()[0] for line in panels[0].lines[1:]}
     assert marks == {
@@ -101,13 +101,13 @@ def test_what_did_not_go_on_to_its_end_is_drawn_and_not_in_the_table(tmp_path, m
 def test_logs_of_other_experiments_are_refused(experiment, settings, tmp_path):
     train(tmp_path / "log.csv", experiment, epochs=1, **settings)
     with pytest.raises(RefusedError, match="is the log of none of the experiments simple, 2conv"):
-        convnets.read_course(tmp_path / "log.csv")
+        convnets.read_curve(tmp_path / "log.csv")
 
 
 def test_a_dense_network_s_log_is_refused(tmp_path):
     pytorch_mnist.run_network(pytorch_mnist.Net(), epochs=1, log=tmp_path / "log.csv")
     with pytest.raises(RefusedError, match="is the log of none of the experiments"):
-        convnets.read_course(tmp_path / "log.csv")
+        convnets.read_curve(tmp_path / "log.csv")
 
 
 def test_a_log_without_tests_is_refused(tmp_path):
@@ -115,7 +115,7 @@ def test_a_log_without_tests_is_refused(tmp_path):
     lines = (tmp_path / "log.csv").read_text().splitlines()
     (tmp_path / "log.csv").write_text("\n".join([*lines[:2], ""]))
     with pytest.raises(RefusedError, match="has no tests yet"):
-        convnets.read_course(tmp_path / "log.csv")
+        convnets.read_curve(tmp_path / "log.csv")
 
 
 def test_two_logs_of_one_seed_are_refused(tmp_path, monkeypatch):
@@ -130,9 +130,9 @@ def test_two_logs_of_one_seed_are_refused(tmp_path, monkeypatch):
     convnets.main()
 
 
-def test_the_committed_table_is_that_of_the_committed_courses():
-    courses = pd.read_csv(PROJECT / "results" / "convnets.csv")
-    table = convnets.format_table(convnets.find_results(courses))
+def test_the_committed_table_is_that_of_the_committed_curves():
+    curves = pd.read_csv(PROJECT / "results" / "convnets.csv")
+    table = convnets.format_table(convnets.find_results(curves))
     assert (PROJECT / "results" / "convnets.md").read_text(encoding="utf-8") == table
     pages = [page.read_text(encoding="utf-8") for page in (PROJECT / "docs").glob("*.md")]
     assert any(table in page for page in pages)

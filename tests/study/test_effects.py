@@ -114,7 +114,7 @@ def test_without_runs_there_is_no_effect():
 
 
 def test_equal_values_have_no_interval():
-    """None stuck of 20 doesn't mean that none can be."""
+    """No run of 20 that misses a digit doesn't mean that none can be."""
     share, low, high = effects.estimate({"book": 1}, pd.DataFrame({"book": [0.0] * 20}))
     assert share == 0
     assert np.isnan([low, high]).all()

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import create_result, get_stuck_errors
+from made_up import create_result, get_missing_errors
 from matplotlib.collections import LineCollection
 from PIL import Image
 
@@ -12,7 +12,7 @@ from study import plots, report
 RESULTS = [
     create_result("article", 1, 0.977),
     create_result("article", 2, 0.978),
-    create_result("book", 1, 0.770, get_stuck_errors(4, 6)),
+    create_result("book", 1, 0.770, get_missing_errors(4, 6)),
 ]
 
 
@@ -72,7 +72,7 @@ def test_the_runs_that_miss_a_digit_are_counted(runs):
 
 
 def test_each_effect_is_a_point_in_its_interval():
-    outcomes = ("mean", "share", "mean_not_stuck")
+    outcomes = ("mean", "share", "mean_of_others")
     numbers = {}
     for factor, outcome in enumerate(outcomes, start=1):
         for end, value in {"": [1.0, 2.0], "_low": [0.5, np.nan], "_high": [4.0, np.nan]}.items():

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from made_up import create_result, get_stuck_errors
+from made_up import create_result, get_missing_errors
 
 from study import report
 from study.variants import VARIANTS
@@ -28,34 +28,34 @@ def test_the_table_of_runs(runs):
     assert runs["error_5"][7] == 0.49
 
 
-def test_missed_digits_and_stuck_runs(runs):
+def test_missed_digits_and_runs_that_miss_one(runs):
     assert report.find_missed_digits(runs).sum(axis=1).tolist() == [0] * 7 + [2, 0]
-    assert report.find_stuck(runs).tolist() == [False] * 7 + [True, False]
+    assert report.misses_a_digit(runs).tolist() == [False] * 7 + [True, False]
 
 
 def test_the_summary(runs):
     article, book = report.summarise(runs).to_dict("records")
     accuracies = [97.7, 97.8, 98.0, 97.8, 97.85, 97.96]
-    assert (article["variant"], article["n"], article["stuck"]) == ("article", 6, 0)
-    assert article["mean"] == article["mean_not_stuck"] == pytest.approx(np.mean(accuracies))
+    assert (article["variant"], article["n"], article["missing"]) == ("article", 6, 0)
+    assert article["mean"] == article["mean_of_others"] == pytest.approx(np.mean(accuracies))
     assert article["std"] == pytest.approx(np.std(accuracies, ddof=1))
     assert (article["min"], article["max"]) == pytest.approx((97.7, 98.0))
     assert np.isnan(article["mean_low"])  # too few runs
     assert (article["share_low"], article["share_high"]) == pytest.approx((0, 39.0), abs=0.1)
 
-    assert (book["n"], book["stuck"]) == (3, 1)
-    assert book["mean_not_stuck"] == pytest.approx(96.6)
+    assert (book["n"], book["missing"]) == (3, 1)
+    assert book["mean_of_others"] == pytest.approx(96.6)
     assert (book["share_low"], book["share_high"]) == pytest.approx((6.1, 79.2), abs=0.1)
 
 
 def test_the_effects_on_three_outcomes():
-    """`init` takes off 1 point, and 10 more from every other run, which is stuck."""
+    """`init` takes off 1 point, and 10 more from every other run, which misses a digit."""
     results = []
     for name, variant in VARIANTS.items():
         for seed in range(1, 41):
-            is_stuck = variant.book_init and seed % 2 == 0
-            accuracy = 0.97 - 0.01 * variant.book_init - 0.10 * is_stuck + 0.001 * (seed % 5)
-            errors = get_stuck_errors(8) if is_stuck else (0.02,) * 10
+            misses = variant.book_init and seed % 2 == 0
+            accuracy = 0.97 - 0.01 * variant.book_init - 0.10 * misses + 0.001 * (seed % 5)
+            errors = get_missing_errors(8) if misses else (0.02,) * 10
             results.append(create_result(name, seed, accuracy, errors))
     runs = report.tabulate_runs(results)
     table = report.estimate_effects(runs).set_index("effect")
@@ -67,9 +67,9 @@ def test_the_effects_on_three_outcomes():
     assert init["mean_low"] < -6 < init["mean_high"] < 0
     assert init["share"] == 50
     assert 30 < init["share_low"] < 50 < init["share_high"] < 70
-    assert init["mean_not_stuck"] == pytest.approx(-1)
-    assert init["mean_not_stuck_low"] < -1 < init["mean_not_stuck_high"] < -0.9
-    assert cost[["mean", "share", "mean_not_stuck"]].tolist() == pytest.approx([0, 0, 0])
+    assert init["mean_of_others"] == pytest.approx(-1)
+    assert init["mean_of_others_low"] < -1 < init["mean_of_others_high"] < -0.9
+    assert cost[["mean", "share", "mean_of_others"]].tolist() == pytest.approx([0, 0, 0])
 
 
 def test_only_effects_of_the_variants_that_ran_are_estimated(runs):
