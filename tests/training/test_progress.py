@@ -100,8 +100,8 @@ def test_a_seed_that_does_not_repeat_the_training_is_not_logged(small_mnist, tmp
     seeds = [progress.read_log(tmp_path / name)[0]["seed"] for name in ("first", "second", "third")]
     assert seeds == [1, None, None]
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(":")[0] for line in lines] == [
-        f"{tmp_path / name} names no seed" for name in ("second", "third")
+    assert [line.split(" names no seed: ")[0] for line in lines] == [
+        str(tmp_path / name) for name in ("second", "third")
     ]
 
 
@@ -134,6 +134,7 @@ def test_a_resumed_training_goes_on_in_its_log_without_doubling(
     assert not (tmp_path / "new.csv").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder with an open file in it")
 def test_a_log_that_can_t_be_written_warns_once_and_the_training_goes_on(
     small_mnist, tmp_path, reported, capsys, monkeypatch
 ):
