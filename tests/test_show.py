@@ -58,6 +58,8 @@ def test_the_surest_mistakes_come_first_each_above_its_caption(axes, test_set):
         small_picture = picture[int(bottom - 28) : int(bottom), int(left) : int(left + 28)]
         assert np.array_equal(small_picture, test_set.data[index])
         assert not picture[int(bottom) : int(y) + 1, int(left) : int(left + 28)].any()
+        assert text.get_va() == "bottom"
+        assert y - bottom > 6  # so that the line above y doesn't cover the picture
         seen.add((x, y))
     assert len(seen) == 50
 
