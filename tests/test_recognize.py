@@ -395,14 +395,9 @@ def test_what_was_seen_is_drawn_a_row_for_each_picture():
     figure = Figure()
     results = [("page.png", given, predicted, "4 7"), ("text.png", None, None, "no answer")]
     drawing.draw(figure, results)
-    rows = sorted({round(axes.get_position().y0, 3) for axes in figure.axes}, reverse=True)
-    (left, seen, outputs), (other, _, message) = (
-        sorted(
-            (axes for axes in figure.axes if round(axes.get_position().y0, 3) == row),
-            key=lambda axes: axes.get_position().x0,
-        )
-        for row in rows
-    )
+    places = {axes: axes.get_position(original=True) for axes in figure.axes}
+    in_order = sorted(places, key=lambda axes: (-places[axes].y0, places[axes].x0))
+    left, seen, outputs, other, _, message = in_order
     assert [axes.get_title() for axes in (left, outputs)] == ["page.png", "4 7"]
     assert [axes.get_title() for axes in (other, message)] == ["text.png", "no answer"]
     assert np.array_equal(left.images[0].get_array(), np.asarray(given.convert("RGB")))
