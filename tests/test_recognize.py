@@ -1,4 +1,5 @@
 import asyncio
+import http.client
 import io
 import itertools
 import json
@@ -177,6 +178,18 @@ def test_a_photograph_is_turned_as_its_file_says(orientation, suffix, network, t
     assert read_digits(network, opened) == [[7]]
 
 
+@pytest.mark.parametrize(("mode", "suffix"), [("L", "jpg"), ("L", "tif"), ("P", "png")])
+def test_so_is_a_large_one_which_is_reduced(mode, suffix, network, tmp_path):
+    drawn = draw_page(SEVEN).resize((1500, 2000))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = drawn.transpose(Image.Transpose.ROTATE_90).convert(mode)
+    stored.save(tmp_path / f"photograph.{suffix}", exif=exif)
+    opened = pictures.open_picture(tmp_path / f"photograph.{suffix}")
+    assert opened.size == (900, 1200)
+    assert read_digits(network, opened) == [[7]]
+
+
 def test_the_digit_fills_a_box_of_20_around_its_centre_of_mass():
     for drawing in DRAWINGS:
         ink = np.asarray(draw_page(drawing["strokes"], ink=255, paper=0), dtype=np.float32) / 255
@@ -189,6 +202,19 @@ def test_the_digit_fills_a_box_of_20_around_its_centre_of_mass():
         for line, extent in zip((rows, columns), extents, strict=True):
             is_at_the_edge = extent.min() == 0 or extent.max() == 27
             assert is_at_the_edge or abs(line @ torch.arange(28.0) / line.sum() - 14) <= 0.51
+
+
+def test_a_digit_is_scaled_by_the_means_of_its_pixels():
+    ink = np.random.default_rng(1).random((100, 50), dtype=np.float32)
+    means = ink.reshape(20, 5, 10, 5).mean(axis=(1, 3))
+    assert recognize.fit_into_box(ink).numpy() == pytest.approx(means, abs=1e-5)
+
+
+@pytest.mark.parametrize(("width", "expected"), [(2, 1.8), (40, 4)])
+def test_only_strokes_thinner_than_mnist_s_are_thickened(width, expected):
+    """A 1 of 200 pixels: of a stroke of two, 0.2 would be left in the box of 20."""
+    image = recognize.to_mnist(np.ones((200, width), np.float32))[0]
+    assert image.sum(dim=1).max().item() == pytest.approx(expected, abs=0.2)
 
 
 def test_mnist_s_own_images_are_read_as_well_as_they_are(network):
@@ -344,6 +370,47 @@ def test_one_bad_picture_leaves_the_others_their_answers(tmp_path, monkeypatch, 
         assert picture.format == "PNG"
 
 
+def get_page(*digits):
+    """Return Predictions of these digits, one beside the other, all sure in another degree."""
+    predictions = []
+    for index, digit in enumerate(digits):
+        outputs = torch.full((10,), 0.1)
+        outputs[digit], outputs[(digit + 1) % 10] = 0.9 - 0.1 * index, 0.25
+        image = torch.full((1, 28, 28), 0.1 * (1 + index))
+        box = (100 * index, 20, 100 * index + 50, 90)
+        predictions.append(recognize.Prediction(outputs, image, box))
+    return [predictions]
+
+
+def test_the_answer_names_the_two_largest_outputs():
+    assert recognize.describe(get_page(9)) == "9 (output 0.900; next is 0 with 0.250)"
+
+
+def test_what_was_seen_is_drawn_a_row_for_each_picture():
+    """From left to right: the page with each digit's box, the 28x28 of each, its outputs."""
+    from handwriting import drawing
+
+    given = Image.effect_noise((300, 100), 50)
+    predicted = get_page(4, 7)
+    figure = Figure()
+    results = [("page.png", given, predicted, "4 7"), ("text.png", None, None, "no answer")]
+    drawing.draw(figure, results)
+    places = {axes: axes.get_position(original=True) for axes in figure.axes}
+    in_order = sorted(places, key=lambda axes: (-places[axes].y0, places[axes].x0))
+    left, seen, outputs, other, _, message = in_order
+    assert [axes.get_title() for axes in (left, outputs)] == ["page.png", "4 7"]
+    assert [axes.get_title() for axes in (other, message)] == ["text.png", "no answer"]
+    assert np.array_equal(left.images[0].get_array(), np.asarray(given.convert("RGB")))
+    boxes = [(box.get_xy(), box.get_width(), box.get_height()) for box in left.patches]
+    assert boxes == [((0, 20), 50, 70), ((100, 20), 50, 70)]
+    images = np.hstack([p.image[0].numpy() for p in predicted[0]])
+    assert np.array_equal(seen.images[0].get_array(), images)
+    for bars, prediction in zip(outputs.containers, predicted[0], strict=True):
+        assert [bar.get_height() for bar in bars] == pytest.approx(prediction.outputs.tolist())
+        middles = [bar.get_x() + bar.get_width() / 2 for bar in bars]
+        assert middles == pytest.approx(range(10), abs=0.4)
+
+
 def test_a_name_outside_the_code_page_is_printed_with_escapes(network, tmp_path, monkeypatch):
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", stdout)
@@ -369,11 +436,46 @@ def test_what_can_t_be_done_is_refused(arguments, message, tmp_path, monkeypatch
         recognize.main()
 
 
+def test_the_network_of_the_flags_is_asked(network, tmp_path, monkeypatch, capsys):
+    """One that takes everything for a 5; its file doesn't tell it from a `2conv`."""
+    state = {name: value.clone() for name, value in network.net.state_dict().items()}
+    state["output_layer.bias"][5] = 1000
+    torch.save(state, tmp_path / "fives.pt")
+    draw_page(SEVEN).save(tmp_path / "seven.png")
+    flags = [str(tmp_path / "seven.png"), "--model", str(tmp_path / "fives.pt")]
+    monkeypatch.setattr("sys.argv", ["recognize.py", *flags, "--net", "relu"])
+    recognize.main()
+    assert "seven.png: 5 (output 1.000;" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["recognize.py", *flags])
+    with pytest.raises(common.RefusedError, match="say which by --net"):
+        recognize.main()
+
+
 def test_the_network_that_comes_along_is_small_and_good(network):
     assert DIGITS.stat().st_size < 1_000_000
     test_set = common.get_dataset(train=False)
     outputs = network(test_set.data[:2000, None] / 255)
     assert (outputs.argmax(1) == test_set.targets[:2000]).float().mean() > 0.985
+
+
+def test_each_image_and_drawing_is_trained_on_once_an_epoch(small_mnist, monkeypatch):
+    from handwriting import train
+
+    seen = []
+
+    def record(images):
+        seen.append(images)
+        return images
+
+    monkeypatch.setattr(train, "vary", record)
+    monkeypatch.setattr(train, "NUM_DRAWN", 40)
+    train.train(epochs=1)
+    drawn, _ = train.draw_european(40, np.random.default_rng(train.SEED))
+    expected = torch.cat([common.get_dataset().data, drawn])
+    levels = (torch.cat(seen)[:, 0] * 255).round().to(torch.uint8)
+    assert sorted(image.numpy().tobytes() for image in levels) == sorted(
+        image.numpy().tobytes() for image in expected
+    )
 
 
 @pytest.mark.slow
@@ -417,6 +519,47 @@ def test_ten_digits_drawn_with_the_mouse(network):
             "key_press_event", KeyEvent("key_press_event", mouse.canvas, "c")
         )
         assert mouse.window.verdict.get_text() == ""
+
+
+def test_of_several_digits_the_window_shows_the_last(network, monkeypatch):
+    mouse = Mouse(network)
+    predicted = [*get_page(3, 8), *get_page(1, 6)]
+    monkeypatch.setattr(recognize, "predict", lambda network, picture: predicted)
+    mouse.draw(SEVEN)
+    last = predicted[1][1]
+    heights = [bar.get_height() for bar in mouse.window.bars]
+    assert heights == pytest.approx(last.outputs.tolist())
+    assert np.array_equal(mouse.window.seen.get_array(), np.full((28, 28, 3), 51, np.uint8))
+    assert mouse.window.verdict.get_text().startswith("3 8 / 1 6 (outputs 0.90 0.80 0.90 0.80)")
+
+
+def test_other_buttons_than_the_first_draw_nothing(network):
+    mouse = Mouse(network)
+    for point in ((50, 50), (200, 200)):
+        mouse.send("button_press_event", point, button=3)
+        mouse.send("motion_notify_event", point, button=3)
+    assert np.asarray(mouse.window.picture).min() == window.PAPER
+
+
+def test_a_page_of_another_site_gets_no_answer(start):
+    """By its name, as of DNS rebinding, or by a WebSocket of its own."""
+    pytest.importorskip("tornado", reason="WebAgg needs tornado")
+    server = start("-u", SCRIPT, "--browser", env={"MPLBACKEND": None})
+    port = int(read_line(server, server.stdout, r"127\.0\.0\.1:\d+").split(":")[1])
+
+    def ask(path, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", path, headers=headers)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    for host, status in ((f"localhost:{port}", 200), (f"evil.example:{port}", 403)):
+        assert ask("/", Host=host) == status
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    upgrade["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
+    for origin, status in ((f"http://127.0.0.1:{port}", 101), ("http://evil.example", 403)):
+        assert ask("/1/ws", Origin=origin, **upgrade) == status
 
 
 @pytest.mark.parametrize(

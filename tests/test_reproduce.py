@@ -55,7 +55,10 @@ def find_workers(launcher):
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("3", [1, 2, 3]), ("5-7", [5, 6, 7]), ("4-4", [4]), ("0-1", [0, 1])],
+    [
+        *[("3", [1, 2, 3]), ("5-7", [5, 6, 7]), ("4-4", [4]), ("0-1", [0, 1])],
+        ("999999-999999", [999_999]),
+    ],
 )
 def test_seeds(text, expected):
     assert list(reproduce.parse_seeds(text)) == expected
@@ -159,6 +162,30 @@ def test_each_flag_reaches_the_training(pretend, tmp_path, home, monkeypatch, ru
     names = {f"data-manual-7-epochs-seed-{seed}.json" for seed in (3, 4)}
     assert {file.name for file in find_results(tmp_path / "r")} == names
     assert "| data " in (tmp_path / "r" / "summary.md").read_text()
+
+
+def test_a_variant_that_is_named_twice_is_run_once(pretend, tmp_path, run_script, capsys):
+    run_script("reproduce.py", *SMALL_STUDY, "article", "article", f"--results={tmp_path / 'r'}")
+    assert [call[:2] for call in pretend] == [("article", [1])]
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line]
+    assert [row[2].strip() for row in rows if row[1].strip() == "article"] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "size", "expected"),
+    [("12", 1, [5, 5, 2]), ("4", 2, [2, 2]), ("3", 4, [1, 1, 1])],
+)
+def test_seeds_are_trained_five_at_once_if_there_is_work_for_each_process(
+    seeds, size, expected, pretend, tmp_path, monkeypatch, run_script, capsys
+):
+    """Pretended: the other processes' share is run by this one, in its turn."""
+    store = Store()
+    store.set("all", "")
+    for rank in [*range(1, size), 0]:
+        monkeypatch.setattr(workers, "join", lambda rank=rank: (rank, size, store))
+        flags = ["--seeds", seeds, "--epochs=1", "--variants=article"]
+        run_script("reproduce.py", *flags, "--results", tmp_path / "results")
+    assert sorted((len(call[1]) for call in pretend), reverse=True) == expected
 
 
 def test_results_of_other_data_are_refused(pretend, tmp_path, run_script, capsys):

@@ -58,6 +58,8 @@ def test_the_surest_mistakes_come_first_each_above_its_caption(axes, test_set):
         small_picture = picture[int(bottom - 28) : int(bottom), int(left) : int(left + 28)]
         assert np.array_equal(small_picture, test_set.data[index])
         assert not picture[int(bottom) : int(y) + 1, int(left) : int(left + 28)].any()
+        assert text.get_va() == "bottom"
+        assert y - bottom > 6  # so that the line above y doesn't cover the picture
         seen.add((x, y))
     assert len(seen) == 50
 
@@ -104,6 +106,30 @@ def test_tiles_fill_the_last_row_with_nothing():
     assert tiled.shape == (2 * 4, 10 * 5)
     assert tiled.sum() == 12 * 6
     assert tiled[4:, 10:].sum() == 0
+
+
+def test_a_weight_of_0_has_the_middle_colour():
+    figure, net = Figure(), Net()
+    torch.nn.init.uniform_(net.hidden_layer.weight, -0.1, 0.5)
+    show.draw_first_layer(figure.subplots(), net)
+    low, high = figure.axes[0].images[0].get_clim()
+    assert -low == high == pytest.approx(0.5, abs=0.01)
+
+
+def test_in_python_a_network_is_shown_as_its_arguments_say(tmp_path, monkeypatch, capsys):
+    """It ends in linear outputs, and was trained on normalised inputs."""
+    drawn = []
+    monkeypatch.setattr(show, "draw", lambda *arguments: drawn.extend(arguments))
+    images, _ = write_data(tmp_path / "MNIST" / "raw")
+    torch.manual_seed(1)
+    net = DESIGNS["simple"].network()
+    flags = {"softmax": True, "normalize": True}
+    show.show(net, **flags, data_root=tmp_path, out=tmp_path / "x.png")
+    with torch.no_grad():
+        outputs = net((images[:, None] / 255 - 0.1305) / 0.3081).softmax(dim=1)
+    *_, predictions, values = drawn
+    assert predictions.tolist() == outputs.argmax(dim=1).tolist()
+    assert values.tolist() == pytest.approx(outputs.amax(dim=1).tolist(), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", DESIGNS)

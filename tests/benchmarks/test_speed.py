@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 
 import pytest
@@ -32,6 +33,47 @@ def test_ratios_are_the_right_way_round():
     assert [cell.strip() for cell in rows[3][:6]] == [
         *["pytorch_mnist.py", "1", "2.00", "2000", "4.0", "4.0"]
     ]
+
+
+SCRIPT = """
+import time
+time.sleep(0.3)
+memory = bytearray(b"1") * 100_000_000
+for epoch in (1, 2, 3):
+    print(f"Epoch [{epoch}/3], Step [100/200], Loss: 0.1")
+    print(f"Epoch [{epoch}/3], Step [200/200], Loss: 0.1", flush=True)
+    time.sleep(0.1)
+"""
+
+
+def test_a_run_is_timed_from_outside():
+    """The start stands apart, with the first epoch; the memory is the process's, in MB."""
+    run = speed.time_run([sys.executable, "-c", SCRIPT], dict(os.environ))
+    assert run["first_epoch_s"] > 0.3
+    assert len(run["epochs_s"]) == 2
+    assert min(run["epochs_s"]) > 0.05
+    if os.name != "nt":
+        assert 100 < run["peak_memory_mb"] < 10_000
+
+
+def test_each_round_has_each_implementation_with_its_threads(monkeypatch):
+    started = []
+
+    def record(command, environment):
+        started.append((" ".join(map(str, command[1:])), environment["OMP_NUM_THREADS"]))
+
+    monkeypatch.setattr(speed, "time_run", record)
+    names = [f"{speed.TEXTBOOK}, one thread", "backprop_manual_mnist.py", speed.FLOOR]
+    monkeypatch.setitem(speed.IMPLEMENTATIONS, names[1], ([f"{names[1]}"], 7, 1))
+    runs = speed.measure(names, rounds=2, epochs=4, batch_size=20, textbook_root="mnist")
+    assert {name: len(of) for name, of in runs.items()} == dict.fromkeys(names, 2)
+    flags = "--epochs 4 --batch-size 20"
+    for seed, of_round in ((1, started[:3]), (2, started[3:])):
+        assert of_round == [
+            (f"tests/textbook.py {flags} --seed {seed} --data-root mnist", "1"),
+            (f"backprop_manual_mnist.py {flags} --seed {seed}", "7"),
+            (f"benchmarks/matrix_products.py {flags}", "1"),
+        ]
 
 
 @pytest.mark.slow

@@ -97,6 +97,15 @@ def test_a_description_that_can_t_be_followed_is_refused(tmp_path, change, messa
         models.load(file)
 
 
+def test_log_probabilities_become_probabilities(tmp_path, images):
+    """As of a network that ends in `log_softmax` and is trained on `NLLLoss`."""
+    net, file = pytorch_mnist.Net(), tmp_path / "model.pt"
+    states.save_model(net, file, states.describe(net, nn.NLLLoss(), common.transformations))
+    with torch.no_grad():
+        expected = net(images).softmax(dim=1)
+    assert torch.allclose(models.load(file)(images), expected)
+
+
 def test_weights_that_are_not_finite_and_other_networks_are_refused(tmp_path):
     net, file = pytorch_mnist.Net(), tmp_path / "model.pt"
     nn.init.constant_(net.output_layer.bias, float("nan"))
@@ -106,3 +115,9 @@ def test_weights_that_are_not_finite_and_other_networks_are_refused(tmp_path):
     torch.save(nn.Linear(784, 10).state_dict(), file)
     with pytest.raises(RefusedError, match="none of dense, simple, 2conv, relu, final; in Python"):
         models.load(file)
+
+
+def test_a_network_that_comes_from_its_training_drops_nothing(images):
+    net = pytorch_mnist_convnet.ConvNetFinal().train()
+    network = models.TrainedNetwork(net, softmax=True)
+    assert torch.equal(network(images), network(images))

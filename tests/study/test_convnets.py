@@ -94,6 +94,25 @@ def test_what_did_not_go_on_to_its_end_is_drawn_and_not_in_the_table(tmp_path, m
     }
 
 
+def test_each_course_has_the_colour_of_its_inputs_in_the_legend():
+    courses = pd.concat(
+        create_results([accuracy] * 2, inputs=inputs).assign(seed=1, epoch=[1, 2])
+        for inputs, accuracy in (("0 to 1", 99.1), ("normalised", 99.2))
+    )
+    figure = convnets.draw(courses)
+    (legend,) = figure.legends
+    colours = {
+        text.get_text(): line.get_color()
+        for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)
+    }
+    drawn = {
+        line.get_ydata()[0]: line.get_color()
+        for line in figure.axes[0].lines
+        if len(line.get_ydata()) == 2
+    }
+    assert drawn == {99.1: colours["inputs 0 to 1"], 99.2: colours["inputs normalised"]}
+
+
 @pytest.mark.parametrize(
     ("experiment", "settings"),
     [("simple", {"lr": 0.2}), ("simple", {"extend_data": True}), ("relu", {"batch_size": 20})],

@@ -108,6 +108,14 @@ def test_too_few_runs_have_no_interval(values):
     assert np.isnan(interval).all()
 
 
+def test_twenty_runs_have_an_interval_always_the_same():
+    values = pd.DataFrame({"book": np.random.default_rng(1).normal(96, 0.4, 20)})
+    mean, low, high = effects.estimate({"book": 1}, values)
+    expected = stats.t.interval(0.95, 19, mean, stats.sem(values["book"]))
+    assert (low, high) == pytest.approx(expected, abs=0.05)
+    assert effects.estimate({"book": 1}, values) == (mean, low, high)
+
+
 def test_without_runs_there_is_no_effect():
     values = pd.DataFrame({"book": [np.nan, np.nan], "article": [98.0, 97.9]})
     assert np.isnan(effects.estimate({"book": 1, "article": -1}, values)).all()

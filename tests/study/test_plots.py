@@ -48,6 +48,28 @@ def test_the_close_up_says_how_many_runs_it_leaves_out(runs):
     assert note.get_position()[1] == 1
 
 
+def test_runs_have_the_colours_of_the_legend(runs):
+    figure = plots.draw_runs(runs)
+    (legend,) = figure.legends
+    colours = {
+        text.get_text(): handle.get_facecolor()[0, :3].tolist()
+        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+        if text.get_text().startswith("run with")
+    }
+    article, book, _ = (c for c in figure.axes[0].collections if len(c.get_offsets()))
+    for dots, whose in ((article, "article"), (book, "book")):
+        expected = colours[f"run with the {whose}'s initialisation"]
+        assert dots.get_facecolor()[0, :3].tolist() == expected
+
+
+def test_each_panel_over_the_epochs_has_its_variant_s_published_figures(runs):
+    for axes, expected in zip(
+        plots.draw_epochs(runs).axes, ([97.78, 97.85, 97.96], [96.59]), strict=True
+    ):
+        marks = [line for line in axes.lines if len(line.get_ydata()) == 1]
+        assert sorted(line.get_ydata()[0] for line in marks) == expected
+
+
 def test_each_run_is_a_line_over_the_epochs(runs):
     article, book = plots.draw_epochs(runs).axes
     assert [article.get_title(), book.get_title()] == ["article", "book"]

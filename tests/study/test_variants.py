@@ -225,6 +225,20 @@ def test_results_fit_together(monkeypatch):
     assert sum(result["seconds"] for result in results) < elapsed  # each has its share
 
 
+def test_the_networks_are_on_the_device(monkeypatch):
+    """On "meta", which holds no values, they can't be trained: so they aren't."""
+    devices = []
+
+    def stop(nets, *_):
+        devices.extend(common.get_device(net).type for net in nets)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stacked, "train_networks", stop)
+    with pytest.raises(KeyboardInterrupt):
+        variants.train("article", [1, 2], epochs=1, device="meta")
+    assert devices == ["meta", "meta"]
+
+
 def test_other_data_are_trained_and_tested_on(tmp_path, monkeypatch):
     images, labels = write_data(tmp_path / "MNIST" / "raw")
     trained = record_networks(monkeypatch)

@@ -5,8 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from idx_files import write_data
 
 import common
+import pytorch_mnist
 import pytorch_mnist_convnet
 from files import models
 from study import vote
@@ -55,3 +57,24 @@ def test_networks_trained_here_vote(small_mnist, tmp_path, monkeypatch, capsys):
     majority = float(lines[3].removeprefix("majority: ").removesuffix(" %"))
     assert right - 1e-6 <= majority * len(test_set) / 100 <= right + undecided + 1e-6
     assert lines[4].startswith("mean of outputs: ")
+
+
+def test_the_lines_are_of_the_data_of_the_flag(tmp_path, monkeypatch, capsys):
+    """Two networks say 1, a third is so sure of 2 that the mean is 2: of all images."""
+    _, labels = write_data(tmp_path / "MNIST" / "raw", num_images=25)  # three of 1, two of 2
+    files = []
+    for name, one, two in (("a.pt", 0.6, 0.55), ("b.pt", 0.6, 0.55), ("c.pt", 0.1, 0.99)):
+        net = pytorch_mnist.Net()
+        torch.nn.init.zeros_(net.output_layer.weight)
+        outputs = torch.tensor([0.1, one, two, *[0.1] * 7])
+        net.output_layer.bias.data = outputs.logit()
+        files.append(str(tmp_path / name))
+        torch.save(net.state_dict(), files[-1])
+    monkeypatch.setattr(sys, "argv", ["vote", *files, "--data-root", str(tmp_path)])
+    vote.main()
+    ones, twos = (f"{100 * (labels == digit).sum() / 25:.2f} %" for digit in (1, 2))
+    assert (ones, twos) == ("12.00 %", "8.00 %")
+    names = [*files, "majority", "mean of outputs"]
+    shares = [ones, ones, twos, ones, twos]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:5] == [f"{name}: {share}" for name, share in zip(names, shares, strict=True)]

@@ -134,6 +134,28 @@ def test_a_resumed_training_goes_on_in_its_log_without_doubling(
     assert not (tmp_path / "new.csv").exists()
 
 
+def test_a_test_that_is_interrupted_is_made_again(small_mnist, tmp_path, files, monkeypatch):
+    """The epoch's checkpoint is written after it, so that no log lacks its result."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    train(2, log=tmp_path / "whole.csv")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(common, "test_network", interrupt)
+        train(2, **files)
+    train(2, **files)
+    assert read_without_seconds(files["log"]) == read_without_seconds(tmp_path / "whole.csv")
+
+
+def test_a_training_that_gets_more_epochs_goes_on_in_its_log(small_mnist, tmp_path, files):
+    train(2, log=tmp_path / "whole.csv")
+    for epochs in (1, 2):
+        train(epochs, **files)
+    assert read_without_seconds(files["log"]) == read_without_seconds(tmp_path / "whole.csv")
+    assert progress.read_log(files["log"])[0]["epochs"] == 2
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder with an open file in it")
 def test_a_log_that_can_t_be_written_warns_once_and_the_training_goes_on(
     small_mnist, tmp_path, reported, capsys, monkeypatch
@@ -242,14 +264,18 @@ def test_quiet_prints_results_only_and_no_bar_in_a_file(small_mnist, capsys):
     assert stderr == ""
 
 
-def test_quiet_moves_a_bar_in_a_terminal(small_mnist, monkeypatch):
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_quiet_moves_a_bar_in_a_terminal(is_resumed, small_mnist, tmp_path, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
     terminal = Terminal()
+    settings = {"checkpoint": tmp_path / "checkpoint"} if is_resumed else {}
+    if is_resumed:
+        train(1, **settings)
     monkeypatch.setattr(sys, "stderr", terminal)
-    train(2, quiet=True)
+    train(2, quiet=True, **settings)
     last = terminal.getvalue().split("\r")[-1]
     assert "100%" in last
     assert "300/300" in last

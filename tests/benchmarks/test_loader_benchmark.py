@@ -1,0 +1,22 @@
+import importlib.util
+import sys
+
+from conftest import PROJECT, cut
+
+import common
+
+spec = importlib.util.spec_from_file_location("loader", PROJECT / "benchmarks" / "loader.py")
+loader = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(loader)
+
+
+def test_the_ratio_is_how_many_times_faster_ours_is(monkeypatch, capsys):
+    def time_epoch(timed):
+        assert timed.batch_size == 10
+        return 8.0 if isinstance(timed.dataset, loader.Items) else 0.5
+
+    monkeypatch.setattr(loader, "DATA_SETS", {"MNIST": lambda: cut(common.get_dataset(), 20)})
+    monkeypatch.setattr(loader, "time_epoch", time_epoch)
+    monkeypatch.setattr(sys, "argv", ["loader.py", "--rounds", "2"])
+    loader.main()
+    assert capsys.readouterr().out.splitlines()[-1] == "| MNIST | 0.500 | 8.00 | 16 |"
