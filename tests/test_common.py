@@ -1,7 +1,5 @@
 import inspect
 import io
-import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 import textbook
 import torch
 import torchvision
-from conftest import PROJECT
+from conftest import FILES, needs_git
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -66,13 +64,12 @@ def test_constants_and_defaults():
     assert inspect.signature(common.get_loader).parameters["shuffle"].default is True
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="needs git's list of files")
+@needs_git
 def test_importing_any_module_prints_nothing_and_loads_no_data(run):
-    tracked = subprocess.check_output(["git", "ls-files", "*.py"], cwd=PROJECT, text=True).split()
     modules = [
         file.removesuffix(".py").replace("/", ".")
-        for file in tracked
-        if not file.startswith(("tests", "benchmarks")) and not file.endswith("__init__.py")
+        for file in FILES
+        if not file.endswith("__init__.py")
     ]
     code = f"""
 import sys

@@ -4,12 +4,10 @@ Only files that git tracks count: a reader's own lie beside them.
 """
 
 import ast
-import shutil
-import subprocess
 import sys
 
 import pytest
-from conftest import PROJECT
+from conftest import FILES, PROJECT, needs_git
 
 # From the bottom up: each may import what stands above it here, and its own folder.
 FLOORS = [
@@ -24,11 +22,6 @@ FLOORS = [
     {"recognize", "reproduce"},
 ]
 ALONE = {"backprop_manual_calculation", "backprop_pytorch", "common"}
-if (PROJECT / ".git").exists() and shutil.which("git"):
-    TRACKED = subprocess.check_output(["git", "ls-files", "*.py"], cwd=PROJECT, text=True).split()
-else:
-    TRACKED = []  # an unpacked archive, or no git
-FILES = [file for file in TRACKED if not file.startswith(("tests/", "benchmarks/"))]
 
 
 def get_room(file):
@@ -47,7 +40,7 @@ def get_imports(file):
     return names
 
 
-@pytest.mark.skipif(not FILES, reason="needs git's list of files")
+@needs_git
 def test_the_top_level_is_what_a_reader_types():
     modules = {file for file in FILES if "/" not in file}
     assert len(modules) <= 9

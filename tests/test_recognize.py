@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 import common
 import recognize
 from files import models
-from handwriting import DIGITS, page, pictures, ruling, window
+from handwriting import DIGITS, page, pictures, ruling, train, window
 
 matplotlib.use("agg")  # as if there were no display
 cv2.setNumThreads(1)
@@ -459,8 +459,6 @@ def test_the_network_that_comes_along_is_small_and_good(network):
 
 
 def test_each_image_and_drawing_is_trained_on_once_an_epoch(small_mnist, monkeypatch):
-    from handwriting import train
-
     seen = []
 
     def record(images):
@@ -480,8 +478,6 @@ def test_each_image_and_drawing_is_trained_on_once_an_epoch(small_mnist, monkeyp
 
 @pytest.mark.slow
 def test_training_again_gives_such_a_network(network):
-    from handwriting import train
-
     assert abs(train.get_accuracy(train.train()) - train.get_accuracy(network.net)) < 0.002
 
 

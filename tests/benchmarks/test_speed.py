@@ -64,7 +64,7 @@ def test_each_round_has_each_implementation_with_its_threads(monkeypatch):
 
     monkeypatch.setattr(speed, "time_run", record)
     names = [f"{speed.TEXTBOOK}, one thread", "backprop_manual_mnist.py", speed.FLOOR]
-    monkeypatch.setitem(speed.IMPLEMENTATIONS, names[1], ([f"{names[1]}"], 7, 1))
+    monkeypatch.setitem(speed.IMPLEMENTATIONS, names[1], ([names[1]], 7, 1))
     runs = speed.measure(names, rounds=2, epochs=4, batch_size=20, textbook_root="mnist")
     assert {name: len(of) for name, of in runs.items()} == dict.fromkeys(names, 2)
     flags = "--epochs 4 --batch-size 20"

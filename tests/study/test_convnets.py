@@ -94,12 +94,12 @@ def test_what_did_not_go_on_to_its_end_is_drawn_and_not_in_the_table(tmp_path, m
     }
 
 
-def test_each_course_has_the_colour_of_its_inputs_in_the_legend():
-    courses = pd.concat(
+def test_each_learning_curve_has_the_colour_of_its_inputs_in_the_legend():
+    curves = pd.concat(
         create_results([accuracy] * 2, inputs=inputs).assign(seed=1, epoch=[1, 2])
         for inputs, accuracy in (("0 to 1", 99.1), ("normalised", 99.2))
     )
-    figure = convnets.draw(courses)
+    figure = convnets.draw(curves)
     (legend,) = figure.legends
     colours = {
         text.get_text(): line.get_color()

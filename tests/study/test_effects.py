@@ -122,7 +122,7 @@ def test_without_runs_there_is_no_effect():
 
 
 def test_equal_values_have_no_interval():
-    """No run of 20 that misses a digit doesn't mean that none can be."""
+    """That none of 20 runs misses a digit doesn't mean that none can."""
     share, low, high = effects.estimate({"book": 1}, pd.DataFrame({"book": [0.0] * 20}))
     assert share == 0
     assert np.isnan([low, high]).all()
