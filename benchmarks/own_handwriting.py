@@ -3,10 +3,12 @@
 Prints a Markdown table: right, refused and wrong pages of each kind. `--pictures FOLDER` adds real
 pictures, whose names begin with the digit; `--small-digits` those of scikit-learn (if installed),
 8x8 pixels enlarged to 240x240; `--drawn` those of `tests/handwriting/strokes.json`, drawn by mouse
-events in the window, with the time from a stroke to the updated bars.
+events in the window, with the time from a stroke to the updated bars. `--peer` has the package
+`digit-recognizer-py` (if installed) read the same instead: it reads one digit of a picture.
 """
 
 import argparse
+import functools
 import json
 import statistics
 import sys
@@ -43,6 +45,14 @@ def read(network, picture):
         return ""
 
 
+def get_peer():
+    """Return a function as `read`, by a package that does only this: a CNN and plain resizing."""
+    import digit_recognizer
+
+    recognizer = digit_recognizer.DigitRecognizer(device="cpu")
+    return lambda picture: str(recognizer.predict(picture))
+
+
 def report(name, answers):
     """Print a row for pairs of what is right and what was read."""
     num_right = sum(right == answer for right, answer in answers)
@@ -51,16 +61,16 @@ def report(name, answers):
     print(f"| {name} | {len(answers)} | {num_right} | {num_refused} | {num_wrong} |", flush=True)
 
 
-def read_pages(network, kind, test_set, number, first):
+def read_pages(read, kind, test_set, number, first):
     num_digits = 4 if kind in pages.SEVERAL else 1
     for seed in range(first, first + number):
         chosen = slice(seed * num_digits, (seed + 1) * num_digits)
         digits = "".join(map(str, test_set.targets[chosen].tolist()))
         page = pages.draw_page(kind, test_set.data[chosen].numpy(), seed)
-        yield "" if kind in pages.NO_DIGIT else digits, read(network, page)
+        yield "" if kind in pages.NO_DIGIT else digits, read(page)
 
 
-def read_small_digits(network):
+def read_small_digits(read):
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -68,7 +78,7 @@ def read_small_digits(network):
         levels = (255 - image * (255 / 16)).astype(np.uint8)
         page = Image.new("L", (360, 360), 255)
         page.paste(Image.fromarray(levels).resize((240, 240), Image.Resampling.BICUBIC), (60, 60))
-        yield str(digit), read(network, page)
+        yield str(digit), read(page)
 
 
 def draw_in_window(network):
@@ -109,19 +119,21 @@ def main():
     parser.add_argument("--only", metavar="KIND", help="a row of the table")
     parser.add_argument("--pictures", metavar="FOLDER", help="real pictures")
     parser.add_argument("--small-digits", action="store_true", help="scikit-learn's 8x8 digits")
+    parser.add_argument("--peer", action="store_true", help="ask digit-recognizer-py instead")
     parser.add_argument("--drawn", action="store_true", help="digits drawn in the window")
     settings = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     network = models.load(settings.model)
+    reader = get_peer() if settings.peer else functools.partial(read, network)
 
     print("| kind | number | right | refused | wrong |\n|---|--:|--:|--:|--:|")
     if settings.pictures:
         files = [f for f in sorted(Path(settings.pictures).iterdir()) if f.name[0].isdecimal()]
-        answers = [(file.name[0], read(network, open_picture(file))) for file in files]
+        answers = [(file.name[0], reader(open_picture(file))) for file in files]
         report("real pictures", answers)
     if settings.small_digits:
-        report("scikit-learn's 8x8 digits", list(read_small_digits(network)))
+        report("scikit-learn's 8x8 digits", list(read_small_digits(reader)))
     if settings.drawn:
         answers, seconds = draw_in_window(network)
         report("drawn in the window", answers)
@@ -132,13 +144,13 @@ def main():
     if settings.pictures or settings.small_digits or settings.drawn:
         return
     test_set = common.get_dataset(train=False)
-    if not settings.only:
+    if not settings.only and not settings.peer:
         images, labels = test_set.data[:, None] / 255, test_set.targets
         outputs = torch.cat([network(batch) for batch in images.split(1000)])
         right = (outputs.argmax(dim=1) == labels).sum().item()
         print(f"| MNIST's test images as they are | 10000 | {right} | 0 | {10000 - right} |")
     for kind in [settings.only] if settings.only else pages.KINDS:
-        answers = list(read_pages(network, kind, test_set, settings.number, settings.first))
+        answers = list(read_pages(reader, kind, test_set, settings.number, settings.first))
         report(kind, answers)
 
 

@@ -178,6 +178,14 @@ def finish(sheet, low=None):
     return sheet.photograph(noise=sheet.random.uniform(1.5, 4), blur=sheet.random.uniform(0.6, 1.1))
 
 
+def draw_enlarged(random, images):
+    """An image as it is, dark on white, twelve times as large."""
+    page = Image.new("L", (480, 600), 255)
+    digit = Image.fromarray(255 - images[0]).resize((336, 336), Image.Resampling.BICUBIC)
+    page.paste(digit, tuple(random.integers((10, 10), (134, 254)).tolist()))
+    return page
+
+
 def draw_ballpoint(random, images):
     return finish(draw_written(random, images)[0])
 
@@ -419,6 +427,7 @@ def draw_row_on_lines(random, images):
 
 
 RIGHT_BEFORE = {
+    "enlarged on a clean page": draw_enlarged,
     "ballpoint": draw_ballpoint,
     "marker": draw_marker,
     "chalk on a board": draw_chalk,

@@ -5,7 +5,7 @@ import sys
 import warnings
 
 import numpy as np
-from PIL import Image, ImageStat
+from PIL import Image, ImageOps, ImageStat
 
 from common import RefusedError
 from files import atomic
@@ -93,32 +93,17 @@ def reduce(picture):
         return picture
     if picture.mode in ("1", "P", "PA"):
         has_alpha = picture.has_transparency_data
-        info_exif = picture.info.get("exif")
         picture = picture.convert("RGBA" if has_alpha else "RGB")
-        if info_exif:
-            picture.info["exif"] = info_exif
-    exif = picture.info.get("exif")
     size = [max(1, round(side * factor)) for side in picture.size]
-    smaller = picture.resize(size, Image.Resampling.BOX)  # the mean, which evens noise out
-    with contextlib.suppress(Exception):
-        smaller.getexif().update(picture.getexif())
-    if exif:
-        smaller.info["exif"] = exif
-    return smaller
+    return picture.resize(size, Image.Resampling.BOX)  # the mean, which evens noise out
 
 
 def turn_upright(picture):
     """Turn a picture as its EXIF data say; data that can't be read are left aside."""
     # A camera held on its side notes that in the file, and leaves the pixels as they were.
-    try:
-        orientation = picture.getexif().get(0x0112, 1)
-    except Exception:
-        return picture
-    turns = ["FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270",
-             "TRANSVERSE", "ROTATE_90"]  # fmt: skip
-    if orientation not in range(2, 9):
-        return picture
-    return picture.transpose(Image.Transpose[turns[orientation - 2]])
+    with contextlib.suppress(Exception):  # damaged data can make the reader raise anything
+        return ImageOps.exif_transpose(picture)
+    return picture
 
 
 def to_bands(picture):
@@ -126,8 +111,6 @@ def to_bands(picture):
     if picture.mode[0] in "IF":  # 16 or 32 bits: PIL's own conversion would cut them off at 255
         return to_bands(stretch(np.asarray(picture, dtype=np.float32)))
     picture = reduce(picture)
-    if picture.mode == "LAB":
-        picture = picture.getchannel("L")
     if picture.has_transparency_data:
         # Ink on nothing: what lies behind it is white, or black if the ink is light.
         picture = picture.convert("RGBA")

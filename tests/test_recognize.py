@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import threading
 import time
+import zlib
 
 import cv2
 import matplotlib
@@ -85,6 +87,11 @@ def as_palette():
     return draw_page(SEVEN).convert("P", palette=Image.Palette.ADAPTIVE, colors=4)
 
 
+def as_lab():
+    flat = Image.new("L", (600, 800), 0)
+    return Image.merge("LAB", (draw_page(SEVEN), flat, flat))
+
+
 def as_coloured(ink, paper):
     mask = Image.fromarray(255 - np.asarray(draw_page(SEVEN, ink=0, paper=255)))
     return Image.composite(
@@ -130,6 +137,7 @@ PICTURES = {
     "black on nothing.png": lambda: as_transparent((0, 0, 0)),
     "white on nothing.png": lambda: as_transparent((255, 255, 255)),
     "cmyk.jpg": lambda: draw_page(SEVEN).convert("CMYK"),
+    "lab.tif": as_lab,
     "16 bit.png": lambda: as_sixteen_bit(3000, 60000),
     "16 bit, dark.tif": lambda: as_sixteen_bit(10, 900),
     "32 bit.tif": lambda: Image.fromarray(as_levels(draw_page(SEVEN))),
@@ -323,11 +331,50 @@ def test_otsu_s_separability():
     assert page.get_separability(normal) == pytest.approx(2 / np.pi, abs=0.01)
 
 
-def test_unreadable_metadata_is_left_aside(network, tmp_path):
-    draw_page(SEVEN).save(tmp_path / "seven.jpg", exif=b"Exif\0\0garbage")
-    draw_page(SEVEN).save(tmp_path / "seven.webp", exif=b"garbage")
-    for name in ("seven.jpg", "seven.webp"):
-        assert read_digits(network, pictures.open_picture(tmp_path / name)) == [[7]]
+def as_exif(*entries, after=b""):
+    """Return EXIF data of entries (tag, type, number, value as 4 bytes) and the bytes after."""
+    entries = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries) // 12) + entries + after
+
+
+def add_chunk(png, name, data):
+    """Return a PNG's bytes with one more chunk, after its header of 33 bytes."""
+    chunk = struct.pack(">I", len(data)) + name + data
+    return png[:33] + chunk + struct.pack(">I", zlib.crc32(name + data)) + png[33:]
+
+
+TURNED = (0x0112, 3, 1, struct.pack("<HH", 6, 0))
+NO_DENOMINATOR = as_exif((0x011A, 5, 1, struct.pack("<I", 26)), after=struct.pack("<III", 0, 72, 0))
+UNIT_AS_TEXT = as_exif((0x011A, 5, 1, struct.pack("<I", 38)), (0x0128, 2, 4, b"inch"),
+                       after=struct.pack("<III", 0, 72, 1))  # fmt: skip
+METADATA = {
+    "garbage.jpg": b"Exif\0\0garbage",
+    "garbage.webp": b"garbage",
+    "no denominator.jpg": NO_DENOMINATOR,
+    "no denominator.webp": NO_DENOMINATOR,
+    "unit as text.jpg": UNIT_AS_TEXT,
+    "orientation as text.jpg": as_exif((0x0112, 2, 4, b"left")),
+}
+CHUNKS = {
+    "eXIf cut off": (b"eXIf", as_exif(TURNED)[6:20]),
+    "eXIf cut off in its header": (b"eXIf", b"II*"),
+    "raw profile not hexadecimal": (b"tEXt", b"Raw profile type exif\0\nexif\n   4\nXYZW\n"),
+    "raw profile without lines": (b"tEXt", b"Raw profile type exif\0"),
+}
+
+
+@pytest.mark.parametrize("name", METADATA)
+def test_unreadable_metadata_is_left_aside(name, network, tmp_path):
+    draw_page(SEVEN).save(tmp_path / name, exif=METADATA[name])
+    assert read_digits(network, pictures.open_picture(tmp_path / name)) == [[7]]
+
+
+@pytest.mark.parametrize("fault", CHUNKS)
+def test_so_is_that_of_a_png(fault, network, tmp_path):
+    draw_page(SEVEN).save(tmp_path / "seven.png")
+    png = (tmp_path / "seven.png").read_bytes()
+    (tmp_path / "seven.png").write_bytes(add_chunk(png, *CHUNKS[fault]))
+    assert read_digits(network, pictures.open_picture(tmp_path / "seven.png")) == [[7]]
 
 
 def test_a_hot_pixel_and_a_nan_change_nothing(network):

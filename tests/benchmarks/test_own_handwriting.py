@@ -22,9 +22,8 @@ def test_right_refused_and_wrong_pages_are_counted(capsys):
 def test_each_page_has_other_digits(kind, size, monkeypatch):
     """Those that follow, and their labels are what is right."""
     test_set = cut(common.get_dataset(train=False), 40)
-    monkeypatch.setattr(own_handwriting, "read", lambda network, page: page)
     monkeypatch.setattr(pages, "draw_page", lambda kind, images, seed: images)
-    read = list(own_handwriting.read_pages(None, kind, test_set, number=3, first=2))
+    read = list(own_handwriting.read_pages(np.asarray, kind, test_set, number=3, first=2))
     shown = slice(2 * size, 5 * size)
     assert np.array_equal(np.concatenate([images for _, images in read]), test_set.data[shown])
     assert [len(digits) for digits, _ in read] == [size] * 3
