@@ -193,12 +193,11 @@ def show_figure(draw_on, out, size=SIZE):
         return
     from matplotlib import pyplot
 
-    from handwriting.window import BACKENDS_WITHOUT_WINDOWS
+    from handwriting import window
 
-    backend = pyplot.get_backend().lower()
-    if backend in BACKENDS_WITHOUT_WINDOWS:
+    if not window.has_backend_windows():
         raise RefusedError("there is no display to open a window on; --out FILE writes a PNG")
-    if ("inline" in backend or "ipympl" in backend) and "ipykernel" not in sys.modules:
+    if window.is_backend_a_notebook() and "ipykernel" not in sys.modules:
         # Started from a notebook by !python, which sets the backend, but shows no figures.
         raise RefusedError(
             "a notebook shows no window of another program; in a cell, import show, and "

@@ -72,7 +72,8 @@ def load(file, network=None):
     if not _is_description(description):
         raise RefusedError(f"{file} doesn't say which network it holds, and for which loss")
     _check_fits(description, state, file)
-    net = states.load_state(_create(description, file), state, file)
+    with torch.device("cpu"):  # where images are read, whatever the default device is
+        net = states.load_state(_create(description, file), state, file)
     return TrainedNetwork(
         net,
         softmax=description["loss"].startswith(("CrossEntropyLoss", "NLLLoss")),

@@ -190,24 +190,33 @@ def lay_out(activations):
     return rows.reshape(-1, columns * width) / max(cells.max(), 1e-6)
 
 
+def is_backend_a_notebook():
+    """Say whether matplotlib draws into the cells of a notebook."""
+    return any(name in pyplot.get_backend().lower() for name in ("inline", "ipympl", "widget"))
+
+
+def has_backend_windows():
+    """Say whether matplotlib draws in windows, or in a notebook; else, only in files."""
+    return pyplot.get_backend().lower() not in BACKENDS_WITHOUT_WINDOWS
+
+
 def show(network, predict, describe, in_browser):
     """Open the window, on the screen or in a web browser, and wait until it is closed.
 
     Raises RefusedError where neither can be had.
     """
-    backend = pyplot.get_backend().lower()
     if in_browser:
         pyplot.switch_backend("webagg")
         # Only this machine's own browser gets in.
         pyplot.rcParams["webagg.address"] = "127.0.0.1"
         pyplot.rcParams["webagg.open_in_browser"] = False  # print the address instead
         refuse_other_hosts()
-    elif "inline" in backend or "widget" in backend or "ipympl" in backend:
+    elif is_backend_a_notebook():
         raise RefusedError(
             "a notebook can't open the window; give a PICTURE, and --out FILE.png to see what was "
             "seen, or start recognize.py in a terminal"
         )
-    elif backend in BACKENDS_WITHOUT_WINDOWS:
+    elif not has_backend_windows():
         raise RefusedError(
             "there is no display to open a window on; --browser opens it in a web browser, and "
             "with a PICTURE none is needed"

@@ -25,6 +25,7 @@ from PIL import Image, ImageDraw
 
 import common
 import recognize
+import show
 from files import models
 from handwriting import DIGITS, page, pictures, ruling, train, window
 
@@ -377,6 +378,14 @@ def test_so_is_that_of_a_png(fault, network, tmp_path):
     assert read_digits(network, pictures.open_picture(tmp_path / "seven.png")) == [[7]]
 
 
+def test_another_default_device_changes_nothing():
+    """As after `torch.set_default_device`; on PyTorch's "meta", every number would be missing."""
+    with torch.device("meta"):
+        mouse = Mouse(models.load(DIGITS))
+        mouse.draw(SEVEN)
+        assert mouse.window.verdict.get_text().startswith("7 ")
+
+
 def test_a_hot_pixel_and_a_nan_change_nothing(network):
     levels = np.asarray(as_sixteen_bit(100, 900)).copy()
     levels[0, 0] = 65535
@@ -481,6 +490,18 @@ def test_what_can_t_be_done_is_refused(arguments, message, tmp_path, monkeypatch
     monkeypatch.setattr("sys.argv", ["recognize.py", *arguments])
     with pytest.raises(common.RefusedError, match=message):
         recognize.main()
+
+
+@pytest.mark.parametrize(
+    "backend", ["inline", "module://matplotlib_inline.backend_inline", "widget", "ipympl"]
+)
+def test_a_program_started_from_a_notebook_says_how_to_see_its_picture(backend, monkeypatch):
+    monkeypatch.setattr("matplotlib.pyplot.get_backend", lambda: backend)
+    monkeypatch.setattr("sys.argv", ["recognize.py"])
+    with pytest.raises(common.RefusedError, match=r"a notebook.*--out FILE.png"):
+        recognize.main()
+    with pytest.raises(common.RefusedError, match=r"a notebook.*in a cell"):
+        show.show_figure(None, out=None)
 
 
 def test_the_network_of_the_flags_is_asked(network, tmp_path, monkeypatch, capsys):
