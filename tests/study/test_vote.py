@@ -1,7 +1,9 @@
 import sys
 
 import numpy as np
+import pytest
 import torch
+from conftest import cut
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -58,6 +60,16 @@ def test_networks_trained_here_vote(small_mnist, tmp_path, monkeypatch, capsys):
     assert right - 1e-6 <= majority * len(test_set) / 100 <= right + undecided + 1e-6
     assert lines[4].startswith("mean of outputs: ")
 
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setattr(sys, "argv", ["vote", *files, "--keep", str(tmp_path / "kept")])
+    vote.main()
+    assert capsys.readouterr().out.splitlines() == lines
+    monkeypatch.setattr(sys, "argv", ["vote", str(tmp_path / "kept" / "simple-*.npz")])
+    vote.main()
+    again = capsys.readouterr().out.splitlines()
+    assert again[0] == lines[0].replace(files[0], str(tmp_path / "kept" / "simple-1.npz"))
+    assert again[3:] == lines[3:]
+
 
 def test_the_lines_are_of_the_data_of_the_flag(tmp_path, monkeypatch, capsys):
     """Two networks say 1, a third is so sure of 2 that the mean is 2: of all images."""
@@ -78,3 +90,16 @@ def test_the_lines_are_of_the_data_of_the_flag(tmp_path, monkeypatch, capsys):
     shares = [ones, ones, twos, ones, twos]
     lines = capsys.readouterr().out.splitlines()
     assert lines[:5] == [f"{name}: {share}" for name, share in zip(names, shares, strict=True)]
+
+
+def test_other_files_than_outputs_of_the_test_set_are_refused(tmp_path):
+    test_set = cut(common.get_dataset(train=False), 30)
+    file = str(tmp_path / "outputs.npz")
+    vote.keep_outputs(torch.rand(30, 10), file)
+    assert vote.get_outputs(file, test_set).shape == (30, 10)
+    vote.keep_outputs(torch.rand(20, 10), file)
+    with pytest.raises(common.RefusedError, match=r"\[20, 10\] outputs, not those of the test set"):
+        vote.get_outputs(file, test_set)
+    (tmp_path / "outputs.npz").write_bytes(b"PK")
+    with pytest.raises(common.RefusedError, match=r"outputs\.npz holds no outputs"):
+        vote.get_outputs(file, test_set)
