@@ -2,7 +2,7 @@
 
 It is the `relu` design. It never sees an image twice: each is turned, scaled, sheared, shifted and
 drawn with another pen every time, since the pens and hands of a page aren't those of MNIST.
-MNIST's are of Americans, so one image in 20 is a drawing of what its hands hardly have: a 1 with a
+MNIST's are of Americans, so one image in 11 is a drawing of what its hands hardly have: a 1 with a
 long upstroke, a 9 with a curled tail, an open 4, a 7 with a bar.
 """
 
@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 from torch import nn
 from torch.nn import functional
 
@@ -21,14 +21,17 @@ from files import states
 from handwriting import DIGITS
 from pytorch_mnist_convnet import ConvNetTwoConvRelu
 
-SEED, EPOCHS, BATCH_SIZE, LEARNING_RATE = 1, 12, 100, 0.002
-NUM_DRAWN = 3000  # drawings beside MNIST's 60,000 images
+SEED, EPOCHS, BATCH_SIZE, LEARNING_RATE = 1, 16, 100, 0.002
+NUM_DRAWN = 6000  # drawings beside MNIST's 60,000 images
 
 # Points of strokes, 0 to 100 from left to right and from top to bottom.
 EUROPEAN = [
     (1, [[(22, 48), (60, 8), (60, 92)]]),
     (1, [[(8, 66), (62, 8), (58, 92)]]),
     (1, [[(12, 88), (56, 10), (62, 92)]]),
+    (1, [[(14, 58), (70, 8), (50, 92)]]),
+    (1, [[(6, 60), (72, 10), (62, 92)]]),
+    (1, [[(18, 50), (66, 8), (44, 92)]]),
     (1, [[(30, 38), (56, 10), (54, 92)], [(30, 92), (80, 92)]]),
     (4, [[(30, 8), (20, 58), (84, 58)], [(66, 22), (62, 94)]]),
     (4, [[(58, 6), (16, 62), (88, 62)], [(64, 40), (62, 94)]]),
@@ -42,27 +45,35 @@ EUROPEAN = [
 
 
 def draw_european(number, random):
-    """Return drawings as images uint8 [N, 28, 28] and their digits int64 [N]."""
+    """Return drawings as images uint8 [N, 28, 28] and their digits int64 [N].
+
+    Like MNIST's, they fill a box of 20 pixels, their centre of mass in the middle.
+    """
     images, digits = [], []
     for _ in range(number):
         digit, strokes = EUROPEAN[random.integers(len(EUROPEAN))]
+        width = int(random.uniform(14, 36))  # of 280 pixels
+        stretch, roundness = random.uniform(0.5, 1.0), random.integers(3)
+        strokes = [
+            smooth(stroke + random.normal(0, 4, (len(stroke), 2)), roundness) * (stretch, 1)
+            for stroke in map(np.array, strokes)
+        ]
+        low, high = np.min(np.concatenate(strokes), 0), np.max(np.concatenate(strokes), 0)
         page = Image.new("L", (280, 280))
         draw = ImageDraw.Draw(page)
-        width = int(random.uniform(12, 34))
-        stretch = random.uniform(0.5, 1.0)
         for stroke in strokes:
-            points = np.array(stroke) + random.normal(0, 4, (len(stroke), 2))
-            points = smooth((points - 50) * (stretch, 1)) * 1.9 + 140
-            points = [tuple(point) for point in points]
-            draw.line(points, fill=255, width=width, joint="curve")
+            points = (stroke - low) * (200 - width) / max(high - low) + 40 + width / 2
+            draw.line([tuple(point) for point in points], fill=255, width=width, joint="curve")
             for x, y in (points[0], points[-1]):
                 draw.ellipse([x - width / 2, y - width / 2, x + width / 2, y + width / 2], 255)
+        down, right = 140 - np.argwhere(page).mean(axis=0).round().astype(int)
+        page = ImageChops.offset(page, int(right), int(down))
         images.append(np.asarray(page.resize((28, 28), Image.Resampling.BOX)))
         digits.append(digit)
     return torch.from_numpy(np.stack(images)), torch.tensor(digits)
 
 
-def smooth(points, times=2):
+def smooth(points, times):
     """Round a polyline's corners off: Chaikin's algorithm cuts each at a quarter of its sides."""
     for _ in range(times):
         start, end = points[:-1], points[1:]

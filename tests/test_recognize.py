@@ -544,6 +544,17 @@ def test_each_image_and_drawing_is_trained_on_once_an_epoch(small_mnist, monkeyp
     )
 
 
+def test_drawings_to_train_on_lie_as_mnist_s_images_do():
+    """In a box of 20 pixels around the centre of mass, pixel 13.5 or 14 (half a pixel is lost)."""
+    images, digits = train.draw_european(60, np.random.default_rng(3))
+    assert set(digits.tolist()) == {1, 4, 7, 9}
+    for image in images.numpy():
+        rows, columns = (image > 40).nonzero()
+        assert 19 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 21
+        middle = np.average(np.indices(image.shape).reshape(2, -1), axis=1, weights=image.ravel())
+        assert middle == pytest.approx([13.75, 13.75], abs=0.6)
+
+
 @pytest.mark.slow
 def test_training_again_gives_such_a_network(network):
     assert abs(train.get_accuracy(train.train()) - train.get_accuracy(network.net)) < 0.002
