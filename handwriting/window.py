@@ -66,7 +66,8 @@ class Window:
         self.verdict = axes["verdict"].text(
             0.5, 0.3, "", ha="center", va="center", fontsize=14, animated=True
         )
-        self.artists = [self.paper, self.seen, self.hidden, *self.bars, self.verdict]
+        frame = axes["drawing"].spines.values()  # of which the paper covers a half
+        self.artists = [self.paper, *frame, self.seen, self.hidden, *self.bars, self.verdict]
         self.button = Button(axes["clear"], "clear")
         self.button.on_clicked(lambda event: self.clear())
 

@@ -1,13 +1,20 @@
-"""The examples of `docs/change-something.md`, run as a reader types them, on few images."""
+"""The examples of `docs/change-something.md`, run as a reader types them, on few images.
+
+And the notebook's cell of `docs/own-handwriting.md`.
+"""
 
 import ast
+import re
 import shutil
 import sys
+import textwrap
 
 import matplotlib
 import pytest
 from conftest import PROJECT, cut
 from idx_files import write_data
+from matplotlib import pyplot
+from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 
 import common
@@ -47,6 +54,17 @@ def test_an_example_trains(code, small_mnist, folder, monkeypatch, capsys):
     exec(PREAMBLE, names)
     exec(code, names)
     assert capsys.readouterr().out.splitlines()[-1] == f"Test data results: {names['result']}"
+
+
+def test_a_notebook_s_cell_draws_what_was_seen(tmp_path, monkeypatch, capsys):
+    text = (PROJECT / "docs" / "own-handwriting.md").read_text(encoding="utf-8")
+    (cell,) = re.findall(r"(?:    .*\n|\n)*    from .* pyplot\n(?:    .*\n|\n)*", text)
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (100, 100), 255).save("five.jpg")
+    exec(textwrap.dedent(cell), {})
+    assert capsys.readouterr().out == "five.jpg: no answer: the page is empty\n"
+    assert pyplot.gcf().axes[0].get_title() == "five.jpg"
+    pyplot.close()
 
 
 def test_each_example_says_what_it_reaches():
