@@ -21,6 +21,7 @@ MIN_SEPARABILITY = 0.7  # see `get_separability`; noise has 0.64, MNIST's digits
 THICKEST = 6.5  # strokes, in parts of 1/20 of the digit's longer side: MNIST's are thinner
 MIN_DETAIL = 5  # grey levels, of what is narrower than an eighth of a small copy of the page
 MAX_COMPONENTS = 250
+LINE = -1  # the label of pixels that were erased with a line: neither paper nor a digit
 MAX_DIGITS = 60
 
 EMPTY = "the page is empty"
@@ -207,8 +208,12 @@ def separate(ink, threshold):
     if len(find_components(whole_mask)[0]) > MAX_COMPONENTS:
         raise NoDigit(PRINT)
     mask = ruling.remove_lines(whole_mask)
-    is_ruled = whole_mask.sum() - mask.sum() > max(mask.shape)
+    is_line = whole_mask > mask
+    is_ruled = is_line.sum() > max(mask.shape)
     components, labels = find_components(mask)
+    labels[is_line] = LINE
+    if is_ruled:  # leave out the dots where lines crossed
+        components = [c for c in components if c.size > max(mask.shape) / 100]
     if len(components) > MAX_COMPONENTS:
         raise NoDigit(PRINT)
     components = leave_out_frames(components)
@@ -382,7 +387,7 @@ def cut_out(ink, labels, component):
     reach = max(1, round(component.size / 60))
     square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     around = cv2.dilate(mask.astype(np.uint8), square) > 0
-    others = (labels > 0) & ~mask
+    others = (labels != 0) & ~mask
     paper_levels = levels[~around & ~others]
     paper = np.median(paper_levels) if len(paper_levels) else 0.0
     full = np.median(levels[mask])

@@ -255,8 +255,8 @@ def test_all_digits_of_a_page_line_by_line(network, tmp_path, capsys):
     )
 
 
-def with_ruling(distance, squared=False, level=110, digit=True):
-    drawn = draw_page(SEVEN if digit else [], pen=12)
+def with_ruling(distance, squared=False, level=110, digit=True, **pen):
+    drawn = draw_page(SEVEN if digit else [], **({"pen": 12} | pen))
     draw = ImageDraw.Draw(drawn)
     for y in range(-200, 1000, distance):
         draw.line((0, y, 600, y + 30), fill=level, width=3)
@@ -275,6 +275,13 @@ def test_lines_squares_and_frames_are_left_out(network):
     ImageDraw.Draw(underlined).line((150, 510, 460, 520), fill=20, width=12)
     for picture in (with_ruling(70), with_ruling(50, squared=True), framed, circled, underlined):
         assert read_digits(network, picture) == [[7]]
+
+
+@pytest.mark.parametrize(("distance", "level"), [(30, 150), (24, 150), (20, 180)])
+def test_lines_are_not_the_paper_that_a_digit_stands_out_from(distance, level, network):
+    """Nor is one of the dots that stay where they crossed a digit, however many there are."""
+    page = with_ruling(distance, squared=True, level=level, pen=5, side=180)
+    assert read_digits(network, page) == [[7]]
 
 
 def test_a_line_is_erased_but_for_what_crosses_it():
