@@ -15,7 +15,7 @@ from common import RefusedError
 from handwriting import ruling
 
 MAX_WIDTHS = (1 / 3, 1 / 8)  # of strokes, in parts of the page's longer side
-SHARES = (0.5, 0.35, 0.3, 0.25, 0.12)  # of the strongest ink: from there on, a pixel is ink
+SHARES = (0.5, 0.35, 0.25, 0.12)  # of the strongest ink: from there on, a pixel is ink
 MIN_CONTRAST = 0.05  # of the paper's light; below it, a page counts as empty
 MIN_SEPARABILITY = 0.7  # see `get_separability`; noise has 0.64, MNIST's digits have 0.85 or more
 THICKEST = 6.5  # strokes, in parts of 1/20 of the digit's longer side: MNIST's are thinner

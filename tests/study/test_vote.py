@@ -1,9 +1,10 @@
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from conftest import cut
+from conftest import PROJECT, cut
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -102,3 +103,16 @@ def test_other_files_than_outputs_of_the_test_set_are_refused(tmp_path):
     (tmp_path / "outputs.npz").write_bytes(b"PK")
     with pytest.raises(common.RefusedError, match=r"outputs\.npz holds no outputs"):
         vote.get_outputs(file, test_set)
+
+
+def test_the_committed_outputs_are_of_the_committed_trainings():
+    curves = pd.read_csv(PROJECT / "results" / "convnets.csv").query("inputs == '0 to 1'")
+    last = curves[curves["epoch"] == curves["epochs"]].set_index(["experiment", "seed"])["accuracy"]
+    test_set = common.get_dataset(train=False)
+    files = list((PROJECT / "results" / "votes").iterdir())
+    assert files
+    for file in files:
+        design, seed = file.stem.split("-")
+        predictions = vote.get_outputs(str(file), test_set).argmax(dim=1)
+        share = (predictions == test_set.targets).double().mean().item()
+        assert 100 * share == pytest.approx(last[design, int(seed)], abs=1e-6)
