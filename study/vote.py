@@ -44,7 +44,8 @@ def get_outputs(file, test_set):
     if not file.endswith(OUTPUTS):
         return predict_outputs(models.load(file), test_set)
     try:
-        outputs = torch.from_numpy(np.load(file)["outputs"])
+        with np.load(file) as content:
+            outputs = torch.from_numpy(content["outputs"])
     except Exception as error:  # a damaged file can make NumPy raise anything
         raise RefusedError(f"{file} holds no outputs of a network ({error})") from error
     if outputs.shape != (len(test_set), 10):
@@ -73,8 +74,8 @@ def main():
     test_set = common.get_dataset(settings.data_root, train=False)
     files = atomic.expand(settings.files)
     outputs = torch.stack([get_outputs(file, test_set) for file in files])
-    if settings.keep:
-        for file, of_one in zip(files, outputs, strict=True):
+    for file, of_one in zip(files, outputs, strict=True):
+        if settings.keep and not file.endswith(OUTPUTS):
             keep_outputs(of_one, file + OUTPUTS)
     majority, mean = vote(outputs)
     rows = dict(zip(files, outputs.argmax(dim=2), strict=True))
