@@ -30,6 +30,7 @@ from files import models
 from handwriting import DIGITS
 from handwriting.page import NoDigit
 from handwriting.pictures import open_picture
+from show import predict_outputs
 
 STROKES = Path(__file__).resolve().parent.parent / "tests" / "handwriting" / "strokes.json"
 
@@ -61,16 +62,16 @@ def report(name, answers):
     print(f"| {name} | {len(answers)} | {num_right} | {num_refused} | {num_wrong} |", flush=True)
 
 
-def read_pages(read, kind, test_set, number, first):
+def read_pages(reader, kind, test_set, number, first):
     num_digits = 4 if kind in pages.SEVERAL else 1
     for seed in range(first, first + number):
         chosen = slice(seed * num_digits, (seed + 1) * num_digits)
         digits = "".join(map(str, test_set.targets[chosen].tolist()))
         page = pages.draw_page(kind, test_set.data[chosen].numpy(), seed)
-        yield "" if kind in pages.NO_DIGIT else digits, read(page)
+        yield "" if kind in pages.NO_DIGIT else digits, reader(page)
 
 
-def read_small_digits(read):
+def read_small_digits(reader):
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -78,7 +79,7 @@ def read_small_digits(read):
         levels = (255 - image * (255 / 16)).astype(np.uint8)
         page = Image.new("L", (360, 360), 255)
         page.paste(Image.fromarray(levels).resize((240, 240), Image.Resampling.BICUBIC), (60, 60))
-        yield str(digit), read(page)
+        yield str(digit), reader(page)
 
 
 def draw_in_window(network):
@@ -145,9 +146,8 @@ def main():
         return
     test_set = common.get_dataset(train=False)
     if not settings.only and not settings.peer:
-        images, labels = test_set.data[:, None] / 255, test_set.targets
-        outputs = torch.cat([network(batch) for batch in images.split(1000)])
-        right = (outputs.argmax(dim=1) == labels).sum().item()
+        predictions = predict_outputs(network, test_set).argmax(dim=1)
+        right = (predictions == test_set.targets).sum().item()
         print(f"| MNIST's test images as they are | 10000 | {right} | 0 | {10000 - right} |")
     for kind in [settings.only] if settings.only else pages.KINDS:
         answers = list(read_pages(reader, kind, test_set, settings.number, settings.first))

@@ -21,8 +21,8 @@ MIN_SEPARABILITY = 0.7  # see `get_separability`; noise has 0.64, MNIST's digits
 THICKEST = 6.5  # strokes, in parts of 1/20 of the digit's longer side: MNIST's are thinner
 MIN_DETAIL = 5  # grey levels, of what is narrower than an eighth of a small copy of the page
 MAX_COMPONENTS = 250
-LINE = -1  # the label of pixels that were erased with a line: neither paper nor a digit
 MAX_DIGITS = 60
+LINE = -1  # the label of pixels that were erased with a line: neither paper nor a digit
 
 EMPTY = "the page is empty"
 NOTHING = "no digit stands out from the background"

@@ -58,11 +58,12 @@ def draw_european(number, random):
             smooth(stroke + random.normal(0, 4, (len(stroke), 2)), roundness) * (stretch, 1)
             for stroke in map(np.array, strokes)
         ]
-        low, high = np.min(np.concatenate(strokes), 0), np.max(np.concatenate(strokes), 0)
+        joined = np.concatenate(strokes)
+        low, extent = joined.min(axis=0), np.ptp(joined, axis=0).max()
         page = Image.new("L", (280, 280))
         draw = ImageDraw.Draw(page)
         for stroke in strokes:
-            points = (stroke - low) * (200 - width) / max(high - low) + 40 + width / 2
+            points = (stroke - low) * (200 - width) / extent + 40 + width / 2
             draw.line([tuple(point) for point in points], fill=255, width=width, joint="curve")
             for x, y in (points[0], points[-1]):
                 draw.ellipse([x - width / 2, y - width / 2, x + width / 2, y + width / 2], 255)

@@ -6,7 +6,7 @@ prints what each saved network recognises, what the majority of their prediction
 digits with as many votes, the larger mean output decides), and what the mean of their outputs does.
 In chapter 6 of the book, five networks of the final design reach 99.67 % by majority.
 
-`--keep` keeps each network's outputs beside it (`final-1.pt.npz`, 70 kB, where the network takes
+`--keep` keeps each network's outputs beside it (`final-1.pt.npz`, 35 kB, where the network takes
 7 MB). Files of outputs vote as networks do.
 """
 

@@ -279,7 +279,7 @@ def test_lines_squares_and_frames_are_left_out(network):
 
 @pytest.mark.parametrize(("distance", "level"), [(30, 150), (24, 150), (20, 180)])
 def test_lines_are_not_the_paper_that_a_digit_stands_out_from(distance, level, network):
-    """Nor is one of the dots that stay where they crossed a digit, however many there are."""
+    """And the dots that stay where two of them crossed are no print, however many there are."""
     page = with_ruling(distance, squared=True, level=level, pen=5, side=180)
     assert read_digits(network, page) == [[7]]
 
