@@ -137,13 +137,17 @@ def draw_confusion(axes, counts):
 
 def draw_first_layer(axes, network):
     """Draw the weights of each neuron, or filter, of the first layer as an image."""
+    axes.set_axis_off()
     first_layer = models.find_first_layer(network)
-    side = 28 if isinstance(first_layer, nn.Linear) else first_layer.kernel_size[0]
-    weights = first_layer.weight.detach().reshape(-1, side, side).numpy()
+    if first_layer is None:
+        axes.set_title("No Linear or Conv2d layer sees the pixels")
+        return
+    is_dense = isinstance(first_layer, nn.Linear)
+    weights = first_layer.weight.detach().float().cpu()
+    weights = weights.reshape(-1, *((28, 28) if is_dense else first_layer.kernel_size)).numpy()
     large = np.quantile(np.abs(weights), 0.999)  # the very largest would leave the rest pale
     image = axes.imshow(tile(weights), cmap="RdBu_r", vmin=-large, vmax=large)
-    axes.set_axis_off()
-    name = "hidden neurons" if side == 28 else "filters of the first convolution"
+    name = "hidden neurons" if is_dense else "filters of the first convolution"
     axes.set_title(f"What each of the {len(weights)} {name} looks for")
     axes.figure.colorbar(image, ax=axes, label="weight of a pixel", extend="both", shrink=0.8)
 

@@ -27,8 +27,8 @@ class TrainedNetwork:
 
     Called with images, float32 [N, 1, 28, 28] from 0 (black) to 1 (white), it returns float32
     [N, 10], from 0 to 1. `softmax` is for networks that end in linear outputs, `normalize`
-    for those that were trained on normalised inputs. A network that begins with a
-    `Linear` layer gets rows [N, 784].
+    for those that were trained on normalised inputs. A network whose first layer is a
+    `Linear(784, ...)` gets rows [N, 784]; any network gets its own dtype, on its own device.
     """
 
     def __init__(self, net, *, softmax=False, normalize=False):
@@ -38,17 +38,20 @@ class TrainedNetwork:
 
     @torch.no_grad()
     def __call__(self, images):
+        inputs = images
         if self.normalize:
-            images = common.normalized_transformations.transforms[1](images)
+            inputs = common.normalized_transformations.transforms[1](inputs)
         if isinstance(find_first_layer(self.net), nn.Linear):
-            images = images.flatten(start_dim=1)
-        outputs = self.net(images)
+            inputs = inputs.flatten(start_dim=1)
+        inputs = inputs.to(next(self.net.parameters(), inputs))
+        outputs = self.net(inputs).to(images)
         return outputs.softmax(dim=1) if self.softmax else outputs
 
 
 def find_first_layer(net):
-    """Return a network's first `Linear` or `Conv2d` layer, or None."""
-    return next((m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d)), None)
+    """Return the `Linear` or `Conv2d` layer that sees the 784 pixels, or None."""
+    first = next((m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d)), None)
+    return None if isinstance(first, nn.Linear) and first.in_features != 784 else first
 
 
 def load(file, network=None):

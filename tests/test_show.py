@@ -141,6 +141,23 @@ def test_a_convolutional_network_is_drawn(name, test_set):
     assert 1 >= values[0] >= values[-1] >= 0.1  # the largest of ten probabilities
 
 
+@pytest.mark.parametrize(
+    ("first_layer", "shape", "title"),
+    [
+        (torch.nn.Linear(784, 5).double(), (30, 300), "5 hidden neurons"),
+        (torch.nn.Conv2d(1, 20, (3, 5)).bfloat16(), (10, 70), "20 filters of the first"),
+        (torch.nn.LSTM(28, 20), None, "No Linear or Conv2d layer sees the pixels"),
+        (torch.nn.AvgPool2d(2), None, "No Linear or Conv2d layer sees the pixels"),
+    ],
+)
+def test_what_a_first_layer_of_another_kind_looks_for(first_layer, shape, title):
+    figure, net = Figure(), torch.nn.Sequential(first_layer, torch.nn.Linear(196, 10))
+    show.draw_first_layer(figure.subplots(), net)
+    axes = figure.axes[0]
+    assert title in axes.get_title()
+    assert [image.get_array().shape for image in axes.images] == ([] if shape is None else [shape])
+
+
 def read_recalls(capsys):
     heading, *rows = capsys.readouterr().out.splitlines()
     assert heading == "digit  precision  recall"

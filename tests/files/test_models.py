@@ -121,3 +121,57 @@ def test_a_network_that_comes_from_its_training_drops_nothing(images):
     net = pytorch_mnist_convnet.ConvNetFinal().train()
     network = models.TrainedNetwork(net, softmax=True)
     assert torch.equal(network(images), network(images))
+
+
+class OwnLayer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(28, 28, 10))
+
+    def forward(self, x):
+        return torch.einsum("nchw,hwd->nd", x, self.weight)
+
+
+class RowByRow(nn.Module):
+    """Reads an image's rows one after the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.LSTM(28, 20, batch_first=True)
+        self.output_layer = nn.Linear(20, 10)
+
+    def forward(self, x):
+        return self.output_layer(self.rows(x.squeeze(1))[0][:, -1])
+
+
+UNUSUAL_NETS = {
+    "in float64": lambda: nn.Sequential(nn.Linear(784, 10)).double(),
+    "in bfloat16": lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).bfloat16(),
+    "of a layer of one's own": OwnLayer,
+    "of a reader of rows": RowByRow,
+    "of smaller images": lambda: nn.Sequential(
+        nn.AvgPool2d(2), nn.Flatten(), nn.Linear(14 * 14, 10)
+    ),
+    "without parameters": lambda: nn.Sequential(nn.AdaptiveAvgPool2d((1, 10)), nn.Flatten()),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL_NETS)
+def test_an_unusual_network_gets_its_images_as_it_wants_them(images, name):
+    torch.manual_seed(1)
+    net = UNUSUAL_NETS[name]()
+    outputs = models.TrainedNetwork(net)(images)
+    assert outputs.dtype == torch.float32
+    inputs = images.flatten(start_dim=1) if name == "in float64" else images
+    with torch.no_grad():
+        expected = net.double()(inputs.double()).float()
+    tolerance = 0.02 if name == "in bfloat16" else 1e-5
+    torch.testing.assert_close(outputs, expected, rtol=1e-5, atol=tolerance)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_images_go_to_the_network_and_its_outputs_come_back(images):
+    net = pytorch_mnist.Net()
+    expected = models.TrainedNetwork(net)(images)
+    outputs = models.TrainedNetwork(net.to("cuda"))(images)
+    torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-5)
