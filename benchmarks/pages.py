@@ -476,8 +476,9 @@ def main():
             number = 4 if kind in SEVERAL else 1
             images = test_set.data[seed : seed + number].numpy()
             digits = "".join(map(str, test_set.targets[seed : seed + number].tolist()))
+            name = f"{kind} {seed}" if kind in NO_DIGIT else f"{digits} {kind} {seed}"
             page = draw_page(kind, images, seed)
-            page.convert("RGB").save(folder / f"{digits} {kind} {seed}.png")
+            page.convert("RGB").save(folder / f"{name.replace(' ', '-')}.png")
 
 
 if __name__ == "__main__":

@@ -25,16 +25,16 @@ def draw(figure, results):
         if page is None:
             continue
         predictions = [prediction for line in page for prediction in line]
-        for prediction in predictions:
-            left, top, right, bottom = prediction.box
-            box = Rectangle((left, top), right - left, bottom - top, fill=False, color="red")
-            given.add_patch(box)
         seen.imshow(np.hstack([p.image[0].numpy() for p in predictions]), cmap="gray")
         seen.set_title("what the network sees")
         for index, prediction in enumerate(predictions):
             width = 0.8 / len(predictions)
             places = np.arange(10) + (index - (len(predictions) - 1) / 2) * width
-            outputs.bar(places, prediction.outputs.numpy(), width)
+            (bar, *_) = outputs.bar(places, prediction.outputs.numpy(), width)
+            left, top, right, bottom = prediction.box
+            colour = bar.get_facecolor()  # which tells whose outputs these are
+            box = Rectangle((left, top), right - left, bottom - top, fill=False, color=colour)
+            given.add_patch(box)
 
 
 def save(file, results):

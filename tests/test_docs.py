@@ -60,10 +60,10 @@ def test_a_notebook_s_cell_draws_what_was_seen(tmp_path, monkeypatch, capsys):
     text = (PROJECT / "docs" / "own-handwriting.md").read_text(encoding="utf-8")
     (cell,) = re.findall(r"(?:    .*\n|\n)*    from .* pyplot\n(?:    .*\n|\n)*", text)
     monkeypatch.chdir(tmp_path)
-    Image.new("L", (100, 100), 255).save("five.jpg")
+    Image.new("L", (100, 100), 255).save("photo.jpg")
     exec(textwrap.dedent(cell), {})
-    assert capsys.readouterr().out == "five.jpg: no answer: the page is empty\n"
-    assert pyplot.gcf().axes[0].get_title() == "five.jpg"
+    assert capsys.readouterr().out == "photo.jpg: no answer: the page is empty\n"
+    assert pyplot.gcf().axes[0].get_title() == "photo.jpg"
     pyplot.close()
 
 

@@ -450,7 +450,10 @@ def test_the_answer_names_the_two_largest_outputs():
 
 
 def test_what_was_seen_is_drawn_a_row_for_each_picture():
-    """From left to right: the page with each digit's box, the 28x28 of each, its outputs."""
+    """From left to right: the page with each digit's box, the 28x28 of each, its outputs.
+
+    Outputs have the colour of their box.
+    """
     from handwriting import drawing
 
     given = Image.effect_noise((300, 100), 50)
@@ -472,6 +475,9 @@ def test_what_was_seen_is_drawn_a_row_for_each_picture():
         assert [bar.get_height() for bar in bars] == pytest.approx(prediction.outputs.tolist())
         middles = [bar.get_x() + bar.get_width() / 2 for bar in bars]
         assert middles == pytest.approx(range(10), abs=0.4)
+    colours = [bars[0].get_facecolor() for bars in outputs.containers]
+    assert colours == [box.get_edgecolor() for box in left.patches]
+    assert colours[0] != colours[1]
 
 
 def test_a_name_outside_the_code_page_is_printed_with_escapes(network, tmp_path, monkeypatch):
