@@ -46,8 +46,8 @@ class RefusedError(ValueError):
 class InMemory:
     """What torchvision's MNIST and its sisters become: read in place, a batch at a time.
 
-    `class KMNIST(InMemory, datasets.KMNIST): pass` is all that another one takes. A `.gz` is
-    read without unpacking it, so nothing is written into the folder.
+    `class KMNIST(InMemory, datasets.KMNIST): pass` is all that takes, as its files have the same
+    names. A `.gz` is read without unpacking it, so nothing is written into the folder.
     """
 
     # A tensor, since CUDA multiplies by the reciprocal of a number, which rounds otherwise.
@@ -74,7 +74,8 @@ class InMemory:
         indices = torch.tensor(indices, device=self.data.device)
         if indices.is_floating_point() or indices.dtype == torch.bool:  # fractions, or a mask
             raise IndexError(f"indices must be whole numbers, not {indices.dtype}")
-        images = self.data.index_select(0, indices).unsqueeze(1) / self.white
+        white = self.white.to(torch.get_default_dtype())
+        images = self.data.index_select(0, indices).unsqueeze(1) / white
         for normalize in steps[1:]:
             images = normalize(images)
         return Batch(images, self.targets.index_select(0, indices).long())
@@ -297,6 +298,7 @@ def train_network(
 
             if step % 100 == 0 or step == num_steps:
                 report(epoch, num_epochs, step, num_steps, read_loss(loss))
+                model.train()  # `report` may have tested it
 
 
 def read_loss(loss):
@@ -316,17 +318,20 @@ def test_network(data_loader, model, reshape):
 
     The predicted digit is the index of the largest of the model's outputs. `reshape(images)`
     gives the model's input. Batches go to the device that the model is on. Raises RefusedError
-    if the loader has no batches, or labels that aren't [N].
+    if the loader has no batches, or labels that aren't [N], or outputs aren't [N, digits].
     """
     device = get_device(model)
     num_correct = num_images = 0
     model.eval()
     for images, expected_outputs in data_loader:
         images, expected_outputs = images.to(device), expected_outputs.to(device)
-        predictions = model(reshape(images)).argmax(dim=1)
-        if expected_outputs.dim() != 1:
-            raise RefusedError(f"labels must be [N], not {list(expected_outputs.shape)}")
-        num_correct += (predictions == expected_outputs).sum()
+        outputs = model(reshape(images))
+        if outputs.dim() != 2 or expected_outputs.dim() != 1:  # they would be broadcast
+            raise RefusedError(
+                f"outputs must be [N, digits] and labels [N], not {list(outputs.shape)} and "
+                f"{list(expected_outputs.shape)}"
+            )
+        num_correct += (outputs.argmax(dim=1) == expected_outputs).sum()
         num_images += len(images)
 
     if num_images == 0:

@@ -75,8 +75,8 @@ def run_network(net, *, train_network=common.train_network, **settings):
 
     The settings are those of `training.run.Settings`; epochs and learning rate are the constants
     above unless they are given. The seed is the caller's: `torch.manual_seed` before the net
-    is created. Raises RefusedError for settings out of range, data that can't be read, a loss that
-    is not finite, or a file that can't be written.
+    is created. Raises ValueError for settings out of range, and RefusedError, which is one, for
+    data that can't be read, a loss that is not finite, or a file that can't be written.
     """
     settings = Settings(**{"epochs": NUM_EPOCHS, "lr": LEARNING_RATE, **settings})
     sgd = torch.optim.SGD(net.parameters(), lr=settings.lr)
@@ -84,6 +84,7 @@ def run_network(net, *, train_network=common.train_network, **settings):
     calc_loss = create_loss_function(loss_function)
     reshape_input = create_input_reshaper()
 
+    # `run` has the loaders of common.py, tests by its `test_network`, and keeps the flags' files.
     with Run(net, sgd, loss_function, reshape_input, settings) as run:
         train_network(
             run.train_loader, net, settings.epochs, sgd, reshape_input, calc_loss,

@@ -1,6 +1,7 @@
 """Trained networks, read from their files: from images to ten outputs."""
 
 import importlib
+import re
 from pathlib import Path
 
 import torch
@@ -22,13 +23,17 @@ NETWORKS = {
 }
 
 
+# The losses, as their names stand in descriptions, of networks whose outputs need a softmax.
+SOFTMAX = r"\b(CrossEntropyLoss|NLLLoss|cross_entropy|nll_loss)\b"
+
+
 class TrainedNetwork:
     """A trained network with what belongs before and behind it: from images to ten outputs.
 
     Called with images, float32 [N, 1, 28, 28] from 0 (black) to 1 (white), it returns float32
-    [N, 10], from 0 to 1. `softmax` is for networks that end in linear outputs, `normalize`
-    for those that were trained on normalised inputs. A network whose first layer is a
-    `Linear(784, ...)` gets rows [N, 784]; any network gets its own dtype, on its own device.
+    [N, 10]. `softmax` is for networks that end in linear outputs, `normalize`
+    for those that were trained on normalised inputs. A network that can't take images gets rows,
+    [N, 784]; each gets its own dtype, on its own device. Raises RefusedError for other outputs.
     """
 
     def __init__(self, net, *, softmax=False, normalize=False):
@@ -41,17 +46,18 @@ class TrainedNetwork:
         inputs = images
         if self.normalize:
             inputs = common.normalized_transformations.transforms[1](inputs)
-        if isinstance(find_first_layer(self.net), nn.Linear):
-            inputs = inputs.flatten(start_dim=1)
         inputs = inputs.to(next(self.net.parameters(), inputs))
-        outputs = self.net(inputs).to(images)
+        try:
+            outputs = self.net(inputs)
+        except Exception:  # what a layer raises for a shape depends on the layer
+            outputs = self.net(inputs.flatten(start_dim=1))
+        if outputs.shape != (len(images), 10):
+            raise RefusedError(
+                f"the network's outputs for {len(images)} images are {list(outputs.shape)}, not "
+                f"[{len(images)}, 10]"
+            )
+        outputs = outputs.to(images)
         return outputs.softmax(dim=1) if self.softmax else outputs
-
-
-def find_first_layer(net):
-    """Return the `Linear` or `Conv2d` layer that sees the 784 pixels, or None."""
-    first = next((m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d)), None)
-    return None if isinstance(first, nn.Linear) and first.in_features != 784 else first
 
 
 def load(file, network=None):
@@ -60,18 +66,9 @@ def load(file, network=None):
     `network`, one of NETWORKS, tells which it is where the file doesn't. Raises RefusedError if
     there is no such file, or if it is damaged or holds something else.
     """
-    content = states.read(file)
-    if isinstance(content, dict) and states.is_state(content.get("model")):  # a checkpoint
-        state, description = content["model"], content.get("settings")
-    else:
-        state, description = content, None
-    state = states.check_state(state, file)
-    said = getattr(state, "_metadata", {}).get("", {})
-    if description is None:
-        description = said.get("description")
+    state, description = states.read_state(file)
     if description is None:
         description = _guess(state, network, file)
-        description["transform"] = "Normalize" if said.get("normalized") else ""  # as it once was
     if not _is_description(description):
         raise RefusedError(f"{file} doesn't say which network it holds, and for which loss")
     _check_fits(description, state, file)
@@ -79,7 +76,7 @@ def load(file, network=None):
         net = states.load_state(_create(description, file), state, file)
     return TrainedNetwork(
         net,
-        softmax=description["loss"].startswith(("CrossEntropyLoss", "NLLLoss")),
+        softmax=re.search(SOFTMAX, description["loss"]) is not None,
         normalize="Normalize" in description["transform"],
     )
 
@@ -94,13 +91,19 @@ def _is_description(content):
 
 def _check_fits(description, state, file):
     with torch.device("meta"):  # which takes no memory, whatever the size
-        states.check_fits(_create(description, file), state, file)
+        try:
+            net = _create(description, file)
+        except RefusedError as error:
+            if isinstance(error.__cause__, RuntimeError):  # numbers are read of what has none here
+                return
+            raise
+        states.check_fits(net, state, file)
 
 
 def _create(description, file):
     """Return an untrained network as described; its class is looked for beside the scripts."""
     module, _, name = description["network"].rpartition(".")
-    if not module.isidentifier() or not (PROJECT / f"{module}.py").is_file():
+    if Path(module).name != module or not (PROJECT / f"{module}.py").is_file():
         raise RefusedError(
             f"{file} holds a network of the class {description['network']}, which is not in a "
             "script of this folder; in Python, show.show(net) shows any network"
@@ -125,7 +128,8 @@ def _guess(state, network, file):
             "network": NETWORKS[name],
             "arguments": {"hidden_size": len(hidden)} if is_dense and hidden is not None else {},
             "loss": "MSELoss()" if is_dense else "CrossEntropyLoss()",
-            "transform": "",
+            # as it once was said
+            "transform": "Normalize" if states.get_notes(state).get("normalized") else "",
         }
         try:
             _check_fits(description, state, file)

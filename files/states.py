@@ -8,11 +8,13 @@ everywhere, and here without further questions.
 import inspect
 import io
 import pickle
+import re
 import sys
 import warnings
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
@@ -27,27 +29,44 @@ def describe(net, loss_function, transform):
     """Return what it takes to use the network again: a dict of plain values.
 
     `network` is its class, with the script that defines it, `arguments` what the class was
-    called with: for each parameter of its `__init__`, the attribute of the same name.
+    called with: for each parameter of its `__init__`, the attribute of the same name, if that is
+    a plain value.
     """
     net = unwrap(net)
     module = type(net).__module__
     if module == "__main__":
         module = Path(getattr(sys.modules[module], "__file__", module)).stem
-    names = inspect.signature(type(net)).parameters
+    arguments = {name: _read_attribute(net, name) for name in _list_parameters(net)}
     return {
         "network": f"{module}.{type(net).__qualname__}",
-        "arguments": {
-            name: getattr(net, name) for name in names if _is_plain(getattr(net, name, print))
-        },
-        "loss": repr(loss_function),
+        "arguments": {name: value for name, value in arguments.items() if _is_plain(value)},
+        "loss": re.sub(" at 0x[0-9a-fA-F]+", "", repr(loss_function)),  # as that of a function
         "transform": " ".join(str(transform).split()),
     }
 
 
+def list_unknown_arguments(net):
+    """Return the arguments of the network's class that `describe` finds nowhere."""
+    net = unwrap(net)
+    if type(net).__module__.startswith("torch."):  # which is in no script, and not made again
+        return []
+    return [name for name in _list_parameters(net) if not _is_plain(_read_attribute(net, name))]
+
+
+def _list_parameters(net):
+    parameters = inspect.signature(type(net)).parameters.values()
+    return [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def _read_attribute(net, name):
+    value = getattr(net, name, print)  # which is not plain
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _is_plain(value):  # a layer, say, could not be read again
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple):
         return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def unwrap(net):
@@ -89,16 +108,22 @@ def check_replaceable(file, net):
             raise RefusedError(f"{file} exists and is not a saved network; give another name")
 
 
-def load_network(network, file):
-    """Load the `state_dict` in `file` into the network; return the network.
+def read_state(file):
+    """Return the `state_dict` in a saved network or a checkpoint, and its description, or None.
 
-    A checkpoint's network is taken, too. Raises RefusedError if there is no such file, or if it
-    is damaged, or holds something else or another network; `network` is then unchanged.
+    Raises RefusedError if there is no such file, or if it is damaged or holds something else.
     """
     content = read(file)
     if isinstance(content, dict) and is_state(content.get("model")):
-        content = content["model"]
-    return load_state(network, check_state(content, file), file)
+        return content["model"], content.get("settings")
+    if not is_state(content):
+        raise RefusedError(f"{file} holds no network's state_dict, as --save-model writes it")
+    return content, get_notes(content).get("description")
+
+
+def get_notes(state):
+    """Return what stands beside the version numbers of a `state_dict`."""
+    return getattr(state, "_metadata", {}).get("", {})
 
 
 def is_state(content):
@@ -120,16 +145,6 @@ def _is_dense(value):
     )
 
 
-def check_state(content, file):
-    """Return the content of a file if it is a `state_dict` of finite numbers, or refuse it."""
-    if not is_state(content):
-        raise RefusedError(f"{file} holds no network's state_dict, as --save-model writes it")
-    for name, value in content.items():
-        if not value.double().isfinite().all():
-            raise RefusedError(f"{file} holds numbers that are not finite, in {name}")
-    return content
-
-
 def check_fits(net, state, file):
     """Raise RefusedError, naming what differs, unless the `state_dict` is of such a network."""
     inner = unwrap(net)
@@ -146,11 +161,35 @@ def check_fits(net, state, file):
             )
 
 
-def load_state(net, state, file):
-    """Load a `state_dict` into the network; return it. Raises RefusedError as `check_fits` does."""
+def check_state(net, state, file):
+    """Raise RefusedError unless the `state_dict` is of such a network, with finite parameters."""
     check_fits(net, state, file)
+    for name, _ in unwrap(net).named_parameters():  # a buffer may be infinite: a mask, say
+        if not state[name].double().isfinite().all():
+            raise RefusedError(f"{file} holds numbers that are not finite, in {name}")
+
+
+def load_state(net, state, file):
+    """Load a `state_dict` into the network; return it. Raises what `check_state` does."""
+    check_state(net, state, file)
     unwrap(net).load_state_dict(state)
     return net
+
+
+def check_readable(content, file):
+    """Raise RefusedError if `read` would refuse the content of `file`, once it is written."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    if buffer.tell() > MAX_BYTES:
+        raise RefusedError(f"{file} would be larger than {MAX_BYTES:,} bytes, and not read again")
+    buffer.seek(0)
+    try:
+        torch.load(buffer, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise RefusedError(
+            f"{file} could not be read again: give settings as numbers and strings of Python's own "
+            "(of NumPy's, x.item() makes such)"
+        ) from error
 
 
 def write(content, file):

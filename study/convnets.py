@@ -56,7 +56,7 @@ def read_curve(log):
 
     It is a table of one row a tested epoch, with the accuracy in per cent and the seconds of
     training up to then. Raises RefusedError if the file is no log, of none of the
-    EXPERIMENTS, or without tests.
+    EXPERIMENTS, or without tests or seed.
     """
     logged, rows = progress.read_log(log)
     names = [name for name, of in EXPERIMENTS.items() if is_of(of.design, logged)]
@@ -65,6 +65,8 @@ def read_curve(log):
             f"{log} is the log of none of the experiments {', '.join(EXPERIMENTS)}, as the script "
             "trains them by default"
         )
+    if logged["seed"] is None:
+        raise RefusedError(f"{log} names no seed, by which its training is told from others")
     curve = pd.DataFrame(
         {
             "experiment": names[0],
@@ -93,11 +95,13 @@ def is_of(design, logged):
         "network": design.network.__name__,
         "lr": design.lr,
         "weight_decay": design.weight_decay,
+        "momentum": 0,
         "batch_size": common.BATCH_SIZE,
         "num_images": TRAINING_SIZE * (NUM_SHIFTED if design.extend_data else 1),
     }
     network = str(logged.get("network")).rpartition(".")[2]  # older logs name no script
-    return settings.items() <= (logged | {"network": network}).items()
+    is_mnist = logged.get("data", ["", "MNIST"])[1] == "MNIST"  # nor the data
+    return is_mnist and settings.items() <= (logged | {"network": network}).items()
 
 
 def find_results(curves):
@@ -143,8 +147,9 @@ def draw(curves):
             axes.plot(curve["epoch"], curve["accuracy"], ".-", color=colour, lw=0.8, ms=2)
         end = 1.04 * panel_curves["epochs"].max()
         for inputs, published in zip(INPUTS, EXPERIMENTS[name].repository, strict=True):
-            axes.plot(end, published, "_", color=COLOURS[inputs], ms=9, mew=1.5)
-        axes.plot(end, EXPERIMENTS[name].book, "_", color="black", ms=9, mew=1.5)
+            if inputs in set(panel_curves["inputs"]):
+                axes.plot(end, published, "_", color=COLOURS[inputs], ms=9, mew=1.5)
+        axes.plot(1.09 * end, EXPERIMENTS[name].book, "_", color="black", ms=9, mew=1.5)
         axes.set_title(name)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))

@@ -19,7 +19,7 @@ from torch.nn.functional import one_hot
 import common
 from common import RefusedError
 from files import atomic, models
-from show import predict_outputs
+from show import add_network_flag, predict_outputs
 from training import command_line
 
 OUTPUTS = ".npz"
@@ -29,20 +29,22 @@ BOOK = 99.67  # per cent, of five networks of the final design
 def vote(outputs):
     """Return the digits that K networks choose together: by majority, and by mean output, each [N].
 
-    `outputs` are theirs, [K, N, 10], from 0 to 1.
+    `outputs` are theirs, [K, N, 10].
     """
     mean = outputs.mean(dim=0)
     votes = one_hot(outputs.argmax(dim=2), outputs.shape[2]).sum(dim=0)
-    return (votes + mean / 2).argmax(dim=1), mean.argmax(dim=1)
+    smaller_than_a_vote = mean.softmax(dim=1) / 2
+    return (votes + smaller_than_a_vote).argmax(dim=1), mean.argmax(dim=1)
 
 
-def get_outputs(file, test_set):
+def get_outputs(file, test_set, network=None):
     """Return the outputs, float32 [N, 10], of a saved network, or of a file of `keep_outputs`.
 
+    `network` is that of `files.models.load`.
     Raises RefusedError if the file holds neither.
     """
     if not file.endswith(OUTPUTS):
-        return predict_outputs(models.load(file), test_set)
+        return predict_outputs(models.load(file, network), test_set)
     try:
         with np.load(file) as content:
             outputs = torch.from_numpy(content["outputs"])
@@ -68,12 +70,13 @@ def main():
         "files", nargs="+", metavar="MODEL", help="a file of --save-model, or of --keep"
     )
     parser.add_argument("--keep", action="store_true", help="write MODEL.npz: its outputs")
+    add_network_flag(parser)
     command_line.add_data_root_flag(parser)
     settings = parser.parse_args()
 
     test_set = common.get_dataset(settings.data_root, train=False)
     files = atomic.expand(settings.files)
-    outputs = torch.stack([get_outputs(file, test_set) for file in files])
+    outputs = torch.stack([get_outputs(file, test_set, settings.net) for file in files])
     for file, of_one in zip(files, outputs, strict=True):
         if settings.keep and not file.endswith(OUTPUTS):
             keep_outputs(of_one, file + OUTPUTS)

@@ -211,6 +211,16 @@ def test_result_is_the_fraction_of_right_digits(test_set, capsys):
     assert capsys.readouterr().out == f"Test data results: {expected}\n"
 
 
+def test_outputs_that_would_be_broadcast_over_the_labels_are_refused(test_set):
+    """As of a network that ends in pooling, without a `Flatten`."""
+    net = nn.Sequential(nn.Conv2d(1, 10, 5), nn.AdaptiveAvgPool2d(1))
+    loader = common.get_loader(Subset(test_set, range(20)))
+    with pytest.raises(
+        common.RefusedError, match=r"outputs must be \[N, digits\].* \[10, 10, 1, 1"
+    ):
+        common.test_network(loader, net, lambda images: images)
+
+
 def test_dropout_is_on_in_training_and_off_in_testing(train_set):
     modes = []
 
@@ -222,8 +232,18 @@ def test_dropout_is_on_in_training_and_off_in_testing(train_set):
     net = Recorder(784, 10).eval()
     loader = common.get_loader(Subset(train_set, range(10)))
     train(loader, net, 1, lr=0.1)
-    common.test_network(loader, net, pytorch_mnist.create_input_reshaper())
+    reshape_input = pytorch_mnist.create_input_reshaper()
+    common.test_network(loader, net, reshape_input)
     assert modes == [(True, True), (False, False)]
+
+    modes.clear()
+    loader = common.get_loader(Subset(train_set, range(1010)))
+
+    def test_on_ten(*place):
+        common.test_network(common.get_loader(Subset(train_set, range(10))), net, reshape_input)
+
+    train(loader, net, 1, lr=0.1, report=test_on_ten)
+    assert modes == [(True, True)] * 100 + [(False, False), (True, True), (False, False)]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -172,6 +172,15 @@ def test_a_loader_refuses_what_the_plain_one_refuses(case, load, ours, theirs):
         list(WRONG[case](ours, load))
 
 
+@LOADERS
+def test_batches_have_the_default_dtype(load, ours, theirs):
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert_same(go_through(load(ours, 7, shuffle=False)), go_through(DataLoader(theirs, 7)))
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 LABELS = {
     "bool": lambda targets: targets % 2 == 0,
     "float": lambda targets: targets.float(),
@@ -198,7 +207,7 @@ def test_replaced_labels_are_int64_for_each_image(kind, load, ours, theirs):
 def test_labels_as_a_column_are_refused_where_they_would_broadcast():
     dataset = TensorDataset(torch.rand(20, 10), torch.arange(20)[:, None] % 10)
     loader = common.get_loader(dataset)
-    with pytest.raises(common.RefusedError, match=r"labels must be \[N\], not \[10, 1\]"):
+    with pytest.raises(common.RefusedError, match=r"labels \[N\], not \[10, 10\] and \[10, 1\]"):
         common.test_network(loader, torch.nn.Identity(), lambda images: images)
     with pytest.raises(common.RefusedError, match=r"labels must be \[N\], not \[20, 1\]"):
         common.expand_expected_output(dataset.tensors[1], 10)

@@ -146,6 +146,11 @@ def test_a_convolutional_network_is_drawn(name, test_set):
     [
         (torch.nn.Linear(784, 5).double(), (30, 300), "5 hidden neurons"),
         (torch.nn.Conv2d(1, 20, (3, 5)).bfloat16(), (10, 70), "20 filters of the first"),
+        (
+            torch.nn.ModuleList([torch.nn.Linear(5, 10), torch.nn.Linear(784, 5)]),
+            (30, 300),
+            "5 hid",
+        ),
         (torch.nn.LSTM(28, 20), None, "No Linear or Conv2d layer sees the pixels"),
         (torch.nn.AvgPool2d(2), None, "No Linear or Conv2d layer sees the pixels"),
     ],

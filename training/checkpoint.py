@@ -50,11 +50,13 @@ class Checkpoint:
     """The file of a training: a model, its optimizer, the random generators.
 
     `settings`, a dict of plain values, keep another training from going on from the file.
+    `stateful`, by name, is what else has a `state_dict` and a `load_state_dict`.
     """
 
-    def __init__(self, file, settings, model, optimizer):
+    def __init__(self, file, settings, model, optimizer, stateful=None):
         self.file = atomic.resolve(file)
-        self.settings = settings
+        self.stateful = stateful or {}
+        self.settings = settings | {"stateful": list(self.stateful)}
         self.model = states.unwrap(model)
         self.optimizer = optimizer
         self.device = next(model.parameters()).device
@@ -63,29 +65,32 @@ class Checkpoint:
 
     def write(self, epoch):
         """Write the state after this epoch, atomically and durably. Raises RefusedError."""
+        states.write(self._get_content(epoch), self.file)
+
+    def _get_content(self, epoch):
         random_states = {"cpu": torch.get_rng_state()}
         if self.device.type != "cpu":  # on which dropout draws
             random_states[self.device.type] = self._device_module.get_rng_state(*self._device_index)
-        states.write(
-            {
-                "format": FORMAT,
-                "settings": self.settings,
-                "epoch": epoch,
-                "seed": torch.initial_seed(),
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "random_states": random_states,
-            },
-            self.file,
-        )
+        return {
+            "format": FORMAT,
+            "settings": self.settings,
+            "epoch": epoch,
+            "seed": torch.initial_seed(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "stateful": {name: value.state_dict() for name, value in self.stateful.items()},
+            "random_states": random_states,
+        }
 
     def resume(self, num_epochs):
         """Restore the state from the file; return its epoch, or 0 if there is no file.
 
         Raises RefusedError, naming what differs, if the file is damaged, of another training, or
-        of more than `num_epochs` epochs; file and model are then unchanged.
+        of more than `num_epochs` epochs; file and model are then unchanged. Raises it, too, if
+        there is no file, and one that is written could not be read again.
         """
         if not self.file.is_file():
+            states.check_readable(self._get_content(0), self.file)
             return 0
         content = read(self.file)
         differing = list_differences(self.settings, content["settings"])
@@ -100,12 +105,16 @@ class Checkpoint:
                 f"{self.file} is a checkpoint after epoch {epoch}, and only {num_epochs} are asked "
                 "for; give more epochs, or a new file"
             )
-        states.check_fits(self.model, content["model"], self.file)
+        states.check_state(self.model, content["model"], self.file)
         try:
             torch.Generator().set_state(content["random_states"]["cpu"])
             self.optimizer.load_state_dict(content["optimizer"])
+            for name, value in self.stateful.items():
+                value.load_state_dict(content["stateful"][name])
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-            raise RefusedError(f"{self.file} is no whole checkpoint; use a new file") from error
+            raise RefusedError(
+                f"{self.file} is no whole checkpoint of this training ({error}); use a new file"
+            ) from error
         states.load_state(self.model, content["model"], self.file)
         print(f"resumed {self.file} after epoch {epoch}", file=sys.stderr)
         self._restore_random_states(content["random_states"])
@@ -134,7 +143,8 @@ def read(file):
     for name, kind in FIELDS.items():
         if not isinstance(content.get(name), kind):
             raise RefusedError(f"{file} is no whole checkpoint ({name}); use a new file")
-    states.check_state(content["model"], file)
+    if not states.is_state(content["model"]):
+        raise RefusedError(f"{file} is no whole checkpoint (model); use a new file")
     return content
 
 

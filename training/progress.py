@@ -42,6 +42,8 @@ class Log:
 
     def _go_on_from(self, first_epoch):
         logged, rows = read_log(self.file)
+        if logged.get("seed") is None:  # where it was not known, it is not known from here on
+            self.training["seed"] = None
         differing = list_differences(self.training, logged, MAY_DIFFER)
         if differing:
             raise RefusedError(

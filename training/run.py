@@ -61,13 +61,14 @@ class Run:
     It has `train_loader` and `test_loader`, on the network's device; `epochs` and `report` for the
     arguments of `common.train_network` with these names; and `test()`, whose result goes into the
     log, too. PyTorch computes on `settings.threads` CPU threads meanwhile. At the end
-    of the block the network is saved. `loss_function` is an `nn.Module`. Raises RefusedError for
-    files that can't be read or written, before the training.
+    of the block the network is saved. `stateful`, by name, is what else a checkpoint keeps, such as
+    `{"schedule": schedule}` of `torch.optim.lr_scheduler`. Raises RefusedError for files that can't
+    be read or written, before the training.
     """
 
-    def __init__(self, net, optimizer, loss_function, reshape_input, settings):
+    def __init__(self, net, optimizer, loss_function, reshape_input, settings, stateful=None):
         self.net, self.optimizer, self.reshape_input = net, optimizer, reshape_input
-        self.settings = settings
+        self.settings, self.stateful = settings, stateful
         data = {
             "root": settings.data_root,
             "transform": common.get_transform(settings.normalize),
@@ -89,6 +90,7 @@ class Run:
                 stack.enter_context(atomic.lock(file))
             if settings.save_model is not None:
                 states.check_replaceable(settings.save_model, self.net)
+            self._tell_of_unknown_arguments()
             self._open_checkpoint_and_log()
             stack.enter_context(use_threads(settings.threads))
             self._exit_stack = stack.pop_all()
@@ -100,6 +102,15 @@ class Run:
                 self.bar.close()
             if kind is None and self.settings.save_model is not None:
                 states.save_model(self.net, self.settings.save_model, self.description)
+
+    def _tell_of_unknown_arguments(self):
+        unknown = states.list_unknown_arguments(self.net)
+        if unknown and (self.settings.save_model or self.settings.checkpoint):
+            print(
+                f"a saved network won't tell its {', '.join(unknown)}: keep each argument of its "
+                "class as an attribute of that name, a number, a string or a list of such",
+                file=sys.stderr,
+            )
 
     def _open_checkpoint_and_log(self):
         settings = self.settings
@@ -114,14 +125,21 @@ class Run:
         }
         seed = None
         if settings.checkpoint is not None:
+            if not self.stateful and any("initial_lr" in g for g in self.optimizer.param_groups):
+                raise RefusedError(
+                    "a scheduler is at work, which the checkpoint has to keep: give it to Run, as "
+                    'stateful={"schedule": schedule}'
+                )
             seed = read_seed(settings.checkpoint)
-            self.checkpoint = Checkpoint(settings.checkpoint, what_it_is, self.net, self.optimizer)
+            self.checkpoint = Checkpoint(
+                settings.checkpoint, what_it_is, self.net, self.optimizer, self.stateful
+            )
         if settings.log is not None and seed is None:
             seed = find_seed(self.net, self.description["arguments"])
             if seed is None:
                 print(
-                    f"{settings.log} names no seed: between torch.manual_seed and this training, "
-                    "more was drawn at random than the network",
+                    f"{settings.log} names no seed: the network can't be made again from that of "
+                    "torch.manual_seed; perhaps more was drawn at random in between",
                     file=sys.stderr,
                 )
         if self.checkpoint:

@@ -1,5 +1,8 @@
 """A file that a training has written gives the network that was trained, inputs and outputs too."""
 
+import functools
+import importlib
+
 import pytest
 import torch
 from torch import nn
@@ -123,6 +126,39 @@ def test_a_network_that_comes_from_its_training_drops_nothing(images):
     assert torch.equal(network(images), network(images))
 
 
+SCRIPT = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, dropout=0.2):
+        super().__init__()
+        self.dropout = dropout
+        rates = [rate.item() for rate in torch.linspace(0, dropout, 2)]
+        self.layers = nn.Sequential(nn.Flatten(), nn.Dropout(rates[1]), nn.Linear(784, 10))
+
+    def forward(self, x):
+        return self.layers(x)
+"""
+
+
+def test_a_script_may_have_any_name_and_read_numbers_of_tensors(tmp_path, monkeypatch, images):
+    (tmp_path / "my-experiment.py").write_text(SCRIPT)
+    monkeypatch.setattr(models, "PROJECT", tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    net = importlib.import_module("my-experiment").Net(0.4).eval()
+    loss = functools.partial(nn.functional.cross_entropy, label_smoothing=0.1)
+    description = states.describe(net, loss, None)
+    states.save_model(net, tmp_path / "model.pt", description)
+    read = models.load(tmp_path / "model.pt")
+    assert read.net.dropout == 0.4
+    with torch.no_grad():
+        assert torch.equal(read(images), net(images).softmax(dim=1))
+    states.save_model(net, tmp_path / "model.pt", description | {"network": "../my-experiment.Net"})
+    with pytest.raises(RefusedError, match=r"not in a script of this folder"):
+        models.load(tmp_path / "model.pt")
+
+
 class OwnLayer(nn.Module):
     def __init__(self):
         super().__init__()
@@ -144,7 +180,29 @@ class RowByRow(nn.Module):
         return self.output_layer(self.rows(x.squeeze(1))[0][:, -1])
 
 
+class LastLayerFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.output_layer = nn.Linear(20, 10)
+        self.hidden_layer = nn.Linear(784, 20)
+
+    def forward(self, x):
+        return self.output_layer(self.hidden_layer(x))
+
+
+class OwnLayerOfRows(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(784, 10) / 28)
+
+    def forward(self, x):
+        (number, pixels) = x.shape
+        return x.view(number, pixels) @ self.weight
+
+
 UNUSUAL_NETS = {
+    "of rows": LastLayerFirst,
+    "of a layer of rows of one's own": OwnLayerOfRows,
     "in float64": lambda: nn.Sequential(nn.Linear(784, 10)).double(),
     "in bfloat16": lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).bfloat16(),
     "of a layer of one's own": OwnLayer,
@@ -162,11 +220,18 @@ def test_an_unusual_network_gets_its_images_as_it_wants_them(images, name):
     net = UNUSUAL_NETS[name]()
     outputs = models.TrainedNetwork(net)(images)
     assert outputs.dtype == torch.float32
-    inputs = images.flatten(start_dim=1) if name == "in float64" else images
+    takes_rows = name in ("in float64", "of rows", "of a layer of rows of one's own")
+    inputs = images.flatten(start_dim=1) if takes_rows else images
     with torch.no_grad():
         expected = net.double()(inputs.double()).float()
     tolerance = 0.02 if name == "in bfloat16" else 1e-5
     torch.testing.assert_close(outputs, expected, rtol=1e-5, atol=tolerance)
+
+
+def test_other_outputs_than_ten_an_image_are_refused(images):
+    for net in (nn.Conv2d(1, 10, 28), nn.Linear(784, 2)):
+        with pytest.raises(RefusedError, match=r"outputs for 20 images are .* not \[20, 10\]"):
+            models.TrainedNetwork(net)(images)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -1,11 +1,13 @@
 """Files of networks' states: what is written, what is read, and what is refused by name."""
 
 import errno
+import functools
 import io
 import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import full_disk
@@ -40,9 +42,13 @@ def save(net, file):
     states.save_model(net, file, states.describe(net, nn.MSELoss(), None))
 
 
+def load_network(net, file):
+    return states.load_state(net, states.read_state(file)[0], file)
+
+
 def assert_restored(file, net):
     restored = Layer()
-    assert states.load_network(restored, file) is restored
+    assert load_network(restored, file) is restored
     assert_equal_weights(restored, net)
 
 
@@ -53,11 +59,11 @@ def assert_equal_weights(net, expected):
 
 
 def assert_refused(file, match, net=None):
-    """`load_network` raises RefusedError with the path, and leaves the network as it is."""
+    """`load_state` raises RefusedError with the path, and leaves the network as it is."""
     net = net or Layer()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     with pytest.raises(RefusedError, match=match) as caught:
-        states.load_network(net, file)
+        load_network(net, file)
     assert str(file) in str(caught.value)
     assert "\x1b" not in str(caught.value)  # torch.load's message has terminal colours
     assert all(torch.equal(net.state_dict()[name], value) for name, value in before.items())
@@ -71,6 +77,28 @@ def test_a_network_is_described_with_the_plain_arguments_of_its_class(net):
     assert described["network"] == f"{__name__}.Layer"
     assert described["arguments"] == {"in_features": 30, "out_features": 20}
     assert described["loss"] == "CrossEntropyLoss()"
+
+
+class Own(nn.Module):
+    def __init__(self, width, activation="relu", dropout=0.1, *sizes, **options):
+        super().__init__()
+        self.width, self.dropout = width, dropout
+        self.activation = getattr(torch, activation)
+
+
+def test_arguments_of_numpy_are_plain_and_what_no_file_can_keep_is_known():
+    net = Own(np.int64(16), dropout=np.float64(0.3))
+    arguments = states.describe(net, nn.MSELoss(), None)["arguments"]
+    assert arguments == {"width": 16, "dropout": 0.3}
+    assert {type(value) for value in arguments.values()} == {int, float}
+    assert states.list_unknown_arguments(net) == ["activation"]
+    assert states.list_unknown_arguments(nn.Sequential(nn.Linear(3, 2))) == []
+
+
+def test_a_loss_is_told_without_its_address():
+    loss = functools.partial(nn.functional.cross_entropy, label_smoothing=0.1)
+    described = states.describe(Layer(), loss, None)["loss"]
+    assert described == "functools.partial(<function cross_entropy>, label_smoothing=0.1)"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +118,7 @@ def test_a_wrapped_network_is_saved_and_read_without_the_wrapper_s_name(net, fil
     torch.save(wrapped.state_dict(), file)  # as PyTorch itself does, with the name
     assert torch.load(file).keys() != net.state_dict().keys()
     assert_restored(file, net)
-    assert_equal_weights(states.load_network(wrap(Layer()), file), wrapped)
+    assert_equal_weights(load_network(wrap(Layer()), file), wrapped)
 
 
 def test_a_network_s_own_layer_of_a_wrapper_s_name_is_kept(file):
@@ -101,7 +129,7 @@ def test_a_network_s_own_layer_of_a_wrapper_s_name_is_kept(file):
 
     net = Own()
     save(net, file)
-    assert_equal_weights(states.load_network(Own(), file), net)
+    assert_equal_weights(load_network(Own(), file), net)
 
 
 # What is read
@@ -114,6 +142,16 @@ def test_another_network_is_refused_by_name(net, file):
     assert_refused(file, r"bias has the shape \[20\], not None", nn.Linear(30, 20, bias=False))
     torch.save(nn.Linear(30, 20, bias=False).state_dict(), file)
     assert_refused(file, r"bias has the shape None, not \[20\]")
+
+
+def test_a_buffer_may_be_infinite(file):
+    """As an attention mask is."""
+    net = Layer()
+    net.register_buffer("mask", torch.full((3, 3), -torch.inf).triu(1))
+    save(net, file)
+    read = Layer()
+    read.register_buffer("mask", torch.zeros(3, 3))
+    assert_equal_weights(load_network(read, file), net)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

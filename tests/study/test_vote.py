@@ -35,6 +35,15 @@ def test_the_majority_decides_and_the_mean_among_equals(outputs):
         assert means[digit] >= means[best].max() - 1e-12
 
 
+def test_a_network_s_outputs_outweigh_no_vote():
+    """Linear ones, as of a network whose loss isn't known."""
+    outputs = torch.zeros(3, 1, 10)
+    outputs[0, 0, 4] = outputs[1, 0, 4] = 1
+    outputs[2, 0, 7] = 100
+    majority, mean = vote.vote(outputs)
+    assert (majority.tolist(), mean.tolist()) == ([4], [7])
+
+
 def test_networks_trained_here_vote(small_mnist, tmp_path, monkeypatch, capsys):
     files = [str(tmp_path / f"simple-{seed}.pt") for seed in (1, 2, 3)]
     for seed, file in enumerate(files, start=1):

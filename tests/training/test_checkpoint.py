@@ -15,7 +15,7 @@ import backprop_manual_mnist
 import common
 import pytorch_mnist
 from common import RefusedError
-from files import states
+from files import models, states
 from training import checkpoint
 from training.checkpoint import Checkpoint, describe_optimizer
 
@@ -220,8 +220,12 @@ def test_each_parameter_group_is_compared(tmp_path):
         ("random_states", {}, "no whole checkpoint"),
         ("random_states", {"cpu": torch.zeros(3)}, "no whole checkpoint"),
         ("optimizer", {}, "no whole checkpoint"),
-        ("model", {"1.weight": 3}, "no network's state_dict"),
-        ("model", {"1.weight": torch.tensor(float("nan"))}, "not finite, in 1.weight"),
+        ("model", {"1.weight": 3}, r"no whole checkpoint \(model\)"),
+        (
+            "model",
+            Network().state_dict() | {"1.bias": torch.full((20,), float("nan"))},
+            "in 1.bias",
+        ),
         ("epoch", "3", r"no whole checkpoint \(epoch\)"),
     ],
 )
@@ -294,6 +298,6 @@ def test_a_killed_training_ends_in_the_same_bits(
             *create_flags(epochs, tmp_path / name),
             *("--save-model", tmp_path / "model"),
         )
-        trained.append(states.load_network(pytorch_mnist.Net(), tmp_path / "model"))
+        trained.append(models.load(tmp_path / "model").net)
     assert_equal_weights(*trained)
     assert find_unfinished(file) == set()

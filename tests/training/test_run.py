@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 
+import numpy as np
 import pytest
 import torch
 from conftest import full_disk
@@ -16,6 +17,7 @@ import pytorch_mnist
 import pytorch_mnist_convnet
 from common import RefusedError
 from files import models, states
+from training import progress
 from training.run import MAX_THREADS, Run, Settings, use_threads
 
 pytestmark = pytest.mark.usefixtures("small_mnist")
@@ -99,6 +101,91 @@ def test_the_epochs_may_change_the_learning_rate_and_stop(net, capsys, train_net
     assert steps == [f"Epoch [{epoch}/9], Step [3/3]" for epoch in (1, 2, 3)]
 
 
+# What goes on from a checkpoint
+
+
+def train_by_schedule(file, epochs, **kept):
+    """Train by a rate that falls after every second epoch; return the net and the rates."""
+    torch.manual_seed(3)
+    net, rates = pytorch_mnist.Net(), []
+    sgd = torch.optim.SGD(net.parameters(), lr=0.5, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.StepLR(sgd, step_size=2, gamma=0.1)
+    settings = Settings(epochs=epochs, lr=0.5, batch_size=100, checkpoint=file)
+    stateful = {"schedule": schedule} if file else {}
+
+    def schedule_after(epochs):
+        for epoch in epochs:
+            rates.append(sgd.param_groups[0]["lr"])
+            yield epoch
+            schedule.step()
+
+    reshape_input = pytorch_mnist.create_input_reshaper()
+    with Run(
+        net, sgd, nn.MSELoss(), reshape_input, settings, **{"stateful": stateful} | kept
+    ) as run:
+        common.train_network(
+            *(run.train_loader, net, epochs, sgd, reshape_input),
+            pytorch_mnist.create_loss_function(nn.MSELoss()),
+            epochs=schedule_after(run.epochs),
+        )
+    return net, rates
+
+
+def test_a_schedule_goes_on_where_it_was(tmp_path):
+    whole, rates = train_by_schedule(None, 6)
+    assert rates == pytest.approx([0.5, 0.5, 0.05, 0.05, 0.005, 0.005])
+    file = tmp_path / "file"
+    assert train_by_schedule(file, 3)[1] == rates[:3]
+    net, later_rates = train_by_schedule(file, 6)
+    assert later_rates == rates[3:]
+    assert all(map(torch.equal, net.parameters(), whole.parameters()))
+
+
+def test_a_schedule_that_the_checkpoint_does_not_keep_is_refused(tmp_path):
+    with pytest.raises(RefusedError, match=r'give it to Run, as stateful=\{"schedule": sche'):
+        train_by_schedule(tmp_path / "file", 3, stateful=None)
+    train_by_schedule(tmp_path / "file", 1)
+    with pytest.raises(
+        RefusedError, match=r"stateful: \['other'\] here, \['schedule'\] in the file"
+    ):
+        train_by_schedule(tmp_path / "file", 3, stateful={"other": nn.Linear(1, 1)})
+
+
+def test_what_could_not_be_read_again_is_refused_before_the_training(net, tmp_path):
+    def create(lr):
+        sgd = torch.optim.SGD(net.parameters(), lr=lr)
+        settings = Settings(epochs=1, lr=lr, checkpoint=tmp_path / "file")
+        return Run(net, sgd, nn.MSELoss(), nn.Flatten(), settings)
+
+    with pytest.raises(RefusedError, match="file could not be read again"), create(np.float64(0.5)):
+        pytest.fail("it has begun to train")
+    for _ in range(2):
+        with create(np.float64(0.5).item()) as run:
+            list(run.epochs)
+
+
+def test_a_loss_may_be_a_function(net, tmp_path):
+    """Another one of the same name, as the next run of the script makes it."""
+    file = tmp_path / "file"
+    for epochs in (1, 2):
+        loss = pytorch_mnist.create_loss_function(nn.MSELoss())
+        settings = Settings(epochs=epochs, lr=0.5, checkpoint=file)
+        sgd = torch.optim.SGD(net.parameters(), lr=0.5)
+        with Run(net, sgd, loss, nn.Flatten(), settings) as run:
+            assert list(run.epochs) == [epochs]
+
+
+def test_a_network_of_no_known_seed_goes_on_in_its_log(tmp_path):
+    files = {"checkpoint": tmp_path / "file", "log": tmp_path / "log.csv"}
+    for epochs in (1, 2):
+        torch.manual_seed(1)
+        net = nn.Sequential(nn.Linear(784, 10))
+        pytorch_mnist.run_network(net, epochs=epochs, batch_size=300, **files)
+    training, rows = progress.read_log(files["log"])
+    assert training["seed"] is None
+    assert [epoch for epoch, _ in rows] == [1, 2]
+
+
 # Files
 
 
@@ -115,7 +202,7 @@ def test_the_model_is_saved_at_the_end_and_only_then(net, tmp_path, home):
     for value in (1.0, 2.0):  # the second time, it replaces the first one
         with create_run(net, save_model="~/model.pt"):
             nn.init.constant_(net.output_layer.bias, value)
-        assert states.load_network(pytorch_mnist.Net(), file).output_layer.bias[0] == value
+        assert models.load(file).net.output_layer.bias[0] == value
     if os.name != "nt":
         assert list(tmp_path.iterdir()) == [file]  # no lock is left
 
