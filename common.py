@@ -46,8 +46,8 @@ class RefusedError(ValueError):
 class InMemory:
     """What torchvision's MNIST and its sisters become: read in place, a batch at a time.
 
-    `class KMNIST(InMemory, datasets.KMNIST): pass` is all that takes, as its files have the same
-    names. A `.gz` is read without unpacking it, so nothing is written into the folder.
+    `class KMNIST(InMemory, datasets.KMNIST): pass` is all it takes for KMNIST, whose files have the
+    same names. A `.gz` is read without unpacking it, so nothing is written into the folder.
     """
 
     # A tensor, since CUDA multiplies by the reciprocal of a number, which rounds otherwise.
@@ -326,7 +326,7 @@ def test_network(data_loader, model, reshape):
     for images, expected_outputs in data_loader:
         images, expected_outputs = images.to(device), expected_outputs.to(device)
         outputs = model(reshape(images))
-        if outputs.dim() != 2 or expected_outputs.dim() != 1:  # they would be broadcast
+        if outputs.dim() != 2 or expected_outputs.shape != outputs.shape[:1]:
             raise RefusedError(
                 f"outputs must be [N, digits] and labels [N], not {list(outputs.shape)} and "
                 f"{list(expected_outputs.shape)}"

@@ -138,7 +138,7 @@ def draw_confusion(axes, counts):
 def draw_first_layer(axes, network):
     """Draw the weights of each neuron, or filter, of the first layer as an image."""
     axes.set_axis_off()
-    first_layer = find_first_layer(network)
+    first_layer = models.find_first_layer(network)
     if first_layer is None:
         axes.set_title("No Linear or Conv2d layer sees the pixels")
         return
@@ -150,15 +150,6 @@ def draw_first_layer(axes, network):
     name = "hidden neurons" if is_dense else "filters of the first convolution"
     axes.set_title(f"What each of the {len(weights)} {name} looks for")
     axes.figure.colorbar(image, ax=axes, label="weight of a pixel", extend="both", shrink=0.8)
-
-
-def find_first_layer(net):
-    """Return the `Linear` or `Conv2d` layer that sees the 784 pixels, or None."""
-    for module in net.modules():
-        is_dense = isinstance(module, nn.Linear) and module.in_features == 28 * 28
-        if is_dense or isinstance(module, nn.Conv2d):
-            return module
-    return None
 
 
 def draw_learning_curve(figure, rows):

@@ -31,9 +31,10 @@ class TrainedNetwork:
     """A trained network with what belongs before and behind it: from images to ten outputs.
 
     Called with images, float32 [N, 1, 28, 28] from 0 (black) to 1 (white), it returns float32
-    [N, 10]. `softmax` is for networks that end in linear outputs, `normalize`
-    for those that were trained on normalised inputs. A network that can't take images gets rows,
-    [N, 784]; each gets its own dtype, on its own device. Raises RefusedError for other outputs.
+    [N, 10]. `softmax` is for networks that end in linear outputs, `normalize` for those that were
+    trained on normalised inputs. A network gets rows [N, 784] if its first layer is a `Linear` of
+    them, or if it can't take images; each gets its own dtype, on its own device. Raises
+    RefusedError for integer images, and for other outputs.
     """
 
     def __init__(self, net, *, softmax=False, normalize=False):
@@ -43,21 +44,41 @@ class TrainedNetwork:
 
     @torch.no_grad()
     def __call__(self, images):
+        if not images.is_floating_point():
+            raise RefusedError(f"images must be from 0.0 to 1.0, not {images.dtype}: divide by 255")
         inputs = images
         if self.normalize:
             inputs = common.normalized_transformations.transforms[1](inputs)
         inputs = inputs.to(next(self.net.parameters(), inputs))
-        try:
-            outputs = self.net(inputs)
-        except Exception:  # what a layer raises for a shape depends on the layer
-            outputs = self.net(inputs.flatten(start_dim=1))
-        if outputs.shape != (len(images), 10):
+        outputs = self._compute(inputs)
+        if getattr(outputs, "shape", None) != (len(images), 10):
             raise RefusedError(
-                f"the network's outputs for {len(images)} images are {list(outputs.shape)}, not "
-                f"[{len(images)}, 10]"
+                f"the network gives {getattr(outputs, 'shape', type(outputs))} for {len(images)} "
+                f"images, not [{len(images)}, 10]"
             )
         outputs = outputs.to(images)
         return outputs.softmax(dim=1) if self.softmax else outputs
+
+    def _compute(self, images):
+        rows = images.flatten(start_dim=1)
+        is_dense = isinstance(find_first_layer(self.net), nn.Linear)
+        likely, unlikely = (rows, images) if is_dense else (images, rows)
+        try:
+            return self.net(likely)
+        except Exception as error:  # what a layer raises for a shape depends on the layer
+            try:
+                return self.net(unlikely)
+            except Exception:
+                raise error from None
+
+
+def find_first_layer(net):
+    """Return the `Linear` or `Conv2d` layer that sees the 784 pixels, or None."""
+    for module in net.modules():
+        is_dense = isinstance(module, nn.Linear) and module.in_features == 28 * 28
+        if is_dense or isinstance(module, nn.Conv2d):
+            return module
+    return None
 
 
 def load(file, network=None):
@@ -114,7 +135,7 @@ def _create(description, file):
     arguments = description.get("arguments", {})
     try:
         return network(**arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # a class may raise anything
         raise RefusedError(f"{file} holds a network {name} of {arguments}: {error}") from error
 
 

@@ -36,7 +36,8 @@ def describe(net, loss_function, transform):
     module = type(net).__module__
     if module == "__main__":
         module = Path(getattr(sys.modules[module], "__file__", module)).stem
-    arguments = {name: _read_attribute(net, name) for name in _list_parameters(net)}
+    names = inspect.signature(type(net)).parameters
+    arguments = {name: _read_attribute(net, name) for name in names}
     return {
         "network": f"{module}.{type(net).__qualname__}",
         "arguments": {name: value for name, value in arguments.items() if _is_plain(value)},
@@ -46,16 +47,16 @@ def describe(net, loss_function, transform):
 
 
 def list_unknown_arguments(net):
-    """Return the arguments of the network's class that `describe` finds nowhere."""
+    """Return the arguments of the network's class by which `describe` can't have it made again."""
     net = unwrap(net)
-    if type(net).__module__.startswith("torch."):  # which is in no script, and not made again
+    if type(net).__module__.startswith("torch"):  # which is in no script, and not made again
         return []
-    return [name for name in _list_parameters(net) if not _is_plain(_read_attribute(net, name))]
-
-
-def _list_parameters(net):
-    parameters = inspect.signature(type(net)).parameters.values()
-    return [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return [
+        str(parameter).split(":")[0].split("=")[0]
+        for name, parameter in inspect.signature(type(net)).parameters.items()
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        or not _is_plain(_read_attribute(net, name))
+    ]
 
 
 def _read_attribute(net, name):
@@ -64,7 +65,7 @@ def _read_attribute(net, name):
 
 
 def _is_plain(value):  # a layer, say, could not be read again
-    if type(value) in (list, tuple):
+    if type(value) in (list, tuple, torch.Size):
         return all(map(_is_plain, value))
     return value is None or type(value) in (bool, int, float, str)
 
@@ -164,8 +165,10 @@ def check_fits(net, state, file):
 def check_state(net, state, file):
     """Raise RefusedError unless the `state_dict` is of such a network, with finite parameters."""
     check_fits(net, state, file)
-    for name, _ in unwrap(net).named_parameters():  # a buffer may be infinite: a mask, say
-        if not state[name].double().isfinite().all():
+    parameters = dict(unwrap(net).named_parameters())
+    for name, value in state.items():  # a buffer may be infinite: a mask, say
+        is_wrong = ~value.double().isfinite() if name in parameters else value.isnan()
+        if is_wrong.any():
             raise RefusedError(f"{file} holds numbers that are not finite, in {name}")
 
 
@@ -177,19 +180,20 @@ def load_state(net, state, file):
 
 
 def check_readable(content, file):
-    """Raise RefusedError if `read` would refuse the content of `file`, once it is written."""
+    """Raise RefusedError if what is to be written to `file` could not be read again."""
     buffer = io.BytesIO()
-    torch.save(content, buffer)
-    if buffer.tell() > MAX_BYTES:
-        raise RefusedError(f"{file} would be larger than {MAX_BYTES:,} bytes, and not read again")
-    buffer.seek(0)
     try:
+        torch.save(content, buffer)
+        size = buffer.tell()
+        buffer.seek(0)
         torch.load(buffer, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except Exception as error:  # each type has its own reason
         raise RefusedError(
-            f"{file} could not be read again: give settings as numbers and strings of Python's own "
-            "(of NumPy's, x.item() makes such)"
+            f"{file} could not be read again: only tensors and Python's own numbers, strings, "
+            "lists and dicts can be kept there (x.item() makes such of NumPy's numbers)"
         ) from error
+    if size > MAX_BYTES:
+        raise RefusedError(f"{file} would be larger than {MAX_BYTES:,} bytes, and not read again")
 
 
 def write(content, file):

@@ -65,7 +65,7 @@ def read_curve(log):
             f"{log} is the log of none of the experiments {', '.join(EXPERIMENTS)}, as the script "
             "trains them by default"
         )
-    if logged["seed"] is None:
+    if logged.get("seed") is None:
         raise RefusedError(f"{log} names no seed, by which its training is told from others")
     curve = pd.DataFrame(
         {
@@ -100,7 +100,8 @@ def is_of(design, logged):
         "num_images": TRAINING_SIZE * (NUM_SHIFTED if design.extend_data else 1),
     }
     network = str(logged.get("network")).rpartition(".")[2]  # older logs name no script
-    is_mnist = logged.get("data", ["", "MNIST"])[1] == "MNIST"  # nor the data
+    data = logged.get("data") or ["MNIST", "MNIST"]  # nor the data
+    is_mnist = data[1] == "MNIST" and (design.extend_data or data[0] == "MNIST")
     return is_mnist and settings.items() <= (logged | {"network": network}).items()
 
 

@@ -33,8 +33,8 @@ def vote(outputs):
     """
     mean = outputs.mean(dim=0)
     votes = one_hot(outputs.argmax(dim=2), outputs.shape[2]).sum(dim=0)
-    smaller_than_a_vote = mean.softmax(dim=1) / 2
-    return (votes + smaller_than_a_vote).argmax(dim=1), mean.argmax(dim=1)
+    most = votes == votes.amax(dim=1, keepdim=True)
+    return mean.masked_fill(~most, -torch.inf).argmax(dim=1), mean.argmax(dim=1)
 
 
 def get_outputs(file, test_set, network=None):

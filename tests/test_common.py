@@ -219,6 +219,8 @@ def test_outputs_that_would_be_broadcast_over_the_labels_are_refused(test_set):
         common.RefusedError, match=r"outputs must be \[N, digits\].* \[10, 10, 1, 1"
     ):
         common.test_network(loader, net, lambda images: images)
+    with pytest.raises(common.RefusedError, match=r" not \[1, 784\] and \[10\]"):
+        common.test_network(loader, nn.Flatten(), lambda images: images.mean(0, keepdim=True))
 
 
 def test_dropout_is_on_in_training_and_off_in_testing(train_set):

@@ -1,5 +1,6 @@
 """Where a training stands, on disk: after each epoch, all that it takes to go on from there."""
 
+import copy
 import sys
 
 import torch
@@ -50,13 +51,18 @@ class Checkpoint:
     """The file of a training: a model, its optimizer, the random generators.
 
     `settings`, a dict of plain values, keep another training from going on from the file.
-    `stateful`, by name, is what else has a `state_dict` and a `load_state_dict`.
+    `stateful`, by name, is what else has a `state_dict` and a `load_state_dict`; what schedulers
+    begin with belongs to the settings.
     """
 
     def __init__(self, file, settings, model, optimizer, stateful=None):
         self.file = atomic.resolve(file)
         self.stateful = stateful or {}
         self.settings = settings | {"stateful": list(self.stateful)}
+        for name, value in self.stateful.items():
+            if hasattr(value, "optimizer"):
+                state = copy.deepcopy(value.state_dict())
+                self.settings |= {f"{name}.{key}": of_key for key, of_key in state.items()}
         self.model = states.unwrap(model)
         self.optimizer = optimizer
         self.device = next(model.parameters()).device
@@ -90,7 +96,9 @@ class Checkpoint:
         there is no file, and one that is written could not be read again.
         """
         if not self.file.is_file():
-            states.check_readable(self._get_content(0), self.file)
+            content = self._get_content(0)
+            states.check_readable(content, self.file)
+            check(content, self.file)
             return 0
         content = read(self.file)
         differing = list_differences(self.settings, content["settings"])
@@ -133,6 +141,12 @@ class Checkpoint:
 def read(file):
     """Return the content of a checkpoint. Raises RefusedError if there is none, or it isn't one."""
     content = states.read(file)
+    check(content, file)
+    return content
+
+
+def check(content, file):
+    """Raise RefusedError if the content of a file is not that of a checkpoint."""
     if not isinstance(content, dict) or "format" not in content:
         raise RefusedError(f"{file} is not a checkpoint; --checkpoint needs one or a new file")
     if not isinstance(content["format"], int) or content["format"] != FORMAT:
@@ -145,7 +159,6 @@ def read(file):
             raise RefusedError(f"{file} is no whole checkpoint ({name}); use a new file")
     if not states.is_state(content["model"]):
         raise RefusedError(f"{file} is no whole checkpoint (model); use a new file")
-    return content
 
 
 def read_seed(file):

@@ -107,8 +107,8 @@ class Run:
         unknown = states.list_unknown_arguments(self.net)
         if unknown and (self.settings.save_model or self.settings.checkpoint):
             print(
-                f"a saved network won't tell its {', '.join(unknown)}: keep each argument of its "
-                "class as an attribute of that name, a number, a string or a list of such",
+                f"a saved network will be made again without its {', '.join(unknown)}: keep each "
+                "argument as an attribute of that name, a number, a string or a list of such",
                 file=sys.stderr,
             )
 
@@ -125,7 +125,9 @@ class Run:
         }
         seed = None
         if settings.checkpoint is not None:
-            if not self.stateful and any("initial_lr" in g for g in self.optimizer.param_groups):
+            kept = [getattr(value, "optimizer", None) for value in (self.stateful or {}).values()]
+            is_scheduled = any("initial_lr" in group for group in self.optimizer.param_groups)
+            if is_scheduled and self.optimizer not in kept:
                 raise RefusedError(
                     "a scheduler is at work, which the checkpoint has to keep: give it to Run, as "
                     'stateful={"schedule": schedule}'

@@ -190,6 +190,17 @@ class LastLayerFirst(nn.Module):
         return self.output_layer(self.hidden_layer(x))
 
 
+class UnitRows(nn.Module):
+    """Takes images, too, but would make something else of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(784, 10)
+
+    def forward(self, x):
+        return self.layer(nn.functional.normalize(x, dim=1).flatten(start_dim=1))
+
+
 class OwnLayerOfRows(nn.Module):
     def __init__(self):
         super().__init__()
@@ -202,7 +213,8 @@ class OwnLayerOfRows(nn.Module):
 
 UNUSUAL_NETS = {
     "of rows": LastLayerFirst,
-    "of a layer of rows of one's own": OwnLayerOfRows,
+    "of rows of length 1": UnitRows,
+    "of rows, by a layer of one's own": OwnLayerOfRows,
     "in float64": lambda: nn.Sequential(nn.Linear(784, 10)).double(),
     "in bfloat16": lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).bfloat16(),
     "of a layer of one's own": OwnLayer,
@@ -220,7 +232,7 @@ def test_an_unusual_network_gets_its_images_as_it_wants_them(images, name):
     net = UNUSUAL_NETS[name]()
     outputs = models.TrainedNetwork(net)(images)
     assert outputs.dtype == torch.float32
-    takes_rows = name in ("in float64", "of rows", "of a layer of rows of one's own")
+    takes_rows = name == "in float64" or name.startswith("of rows")
     inputs = images.flatten(start_dim=1) if takes_rows else images
     with torch.no_grad():
         expected = net.double()(inputs.double()).float()
@@ -229,9 +241,20 @@ def test_an_unusual_network_gets_its_images_as_it_wants_them(images, name):
 
 
 def test_other_outputs_than_ten_an_image_are_refused(images):
-    for net in (nn.Conv2d(1, 10, 28), nn.Linear(784, 2)):
-        with pytest.raises(RefusedError, match=r"outputs for 20 images are .* not \[20, 10\]"):
+    for net in (nn.Conv2d(1, 10, 28), nn.Linear(784, 2), nn.LSTM(784, 10)):
+        with pytest.raises(RefusedError, match=r"gives .* for 20 images, not \[20, 10\]"):
             models.TrainedNetwork(net)(images)
+
+
+def test_grey_levels_are_no_images(images):
+    with pytest.raises(RefusedError, match=r"not torch\.uint8: divide by 255"):
+        models.TrainedNetwork(pytorch_mnist.Net())((images * 255).byte())
+
+
+def test_a_network_s_own_error_is_shown(images):
+    net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(100, 10))
+    with pytest.raises(RuntimeError, match=r"\(20x2304 and 100x10\)"):
+        models.TrainedNetwork(net)(images)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -80,18 +80,18 @@ def test_a_network_is_described_with_the_plain_arguments_of_its_class(net):
 
 
 class Own(nn.Module):
-    def __init__(self, width, activation="relu", dropout=0.1, *sizes, **options):
+    def __init__(self, width, activation="relu", dropout: float = 0.1, *sizes, shape=None):
         super().__init__()
-        self.width, self.dropout = width, dropout
+        self.width, self.dropout, self.shape = width, dropout, shape
         self.activation = getattr(torch, activation)
 
 
 def test_arguments_of_numpy_are_plain_and_what_no_file_can_keep_is_known():
-    net = Own(np.int64(16), dropout=np.float64(0.3))
+    net = Own(np.int64(16), dropout=np.float64(0.3), shape=torch.zeros(2, 3).shape)
     arguments = states.describe(net, nn.MSELoss(), None)["arguments"]
-    assert arguments == {"width": 16, "dropout": 0.3}
-    assert {type(value) for value in arguments.values()} == {int, float}
-    assert states.list_unknown_arguments(net) == ["activation"]
+    assert arguments == {"width": 16, "dropout": 0.3, "shape": (2, 3)}
+    assert [type(value) for value in arguments.values()] == [int, float, torch.Size]
+    assert states.list_unknown_arguments(net) == ["activation", "*sizes"]
     assert states.list_unknown_arguments(nn.Sequential(nn.Linear(3, 2))) == []
 
 
@@ -152,6 +152,9 @@ def test_a_buffer_may_be_infinite(file):
     read = Layer()
     read.register_buffer("mask", torch.zeros(3, 3))
     assert_equal_weights(load_network(read, file), net)
+    net.mask[0, 0] = torch.nan
+    save(net, file)
+    assert_refused(file, "not finite, in mask", read)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

@@ -37,11 +37,12 @@ def test_the_majority_decides_and_the_mean_among_equals(outputs):
 
 def test_a_network_s_outputs_outweigh_no_vote():
     """Linear ones, as of a network whose loss isn't known."""
-    outputs = torch.zeros(3, 1, 10)
-    outputs[0, 0, 4] = outputs[1, 0, 4] = 1
-    outputs[2, 0, 7] = 100
+    outputs = torch.zeros(5, 1, 10)
+    outputs[:2, 0, 4] = 1
+    outputs[2:4, 0, 8] = 5
+    outputs[4, 0, 7] = 1000
     majority, mean = vote.vote(outputs)
-    assert (majority.tolist(), mean.tolist()) == ([4], [7])
+    assert (majority.tolist(), mean.tolist()) == ([8], [7])
 
 
 def test_networks_trained_here_vote(small_mnist, tmp_path, monkeypatch, capsys):

@@ -104,12 +104,12 @@ def test_the_epochs_may_change_the_learning_rate_and_stop(net, capsys, train_net
 # What goes on from a checkpoint
 
 
-def train_by_schedule(file, epochs, **kept):
+def train_by_schedule(file, epochs, gamma=0.1, **kept):
     """Train by a rate that falls after every second epoch; return the net and the rates."""
     torch.manual_seed(3)
     net, rates = pytorch_mnist.Net(), []
     sgd = torch.optim.SGD(net.parameters(), lr=0.5, momentum=0.9)
-    schedule = torch.optim.lr_scheduler.StepLR(sgd, step_size=2, gamma=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(sgd, step_size=2, gamma=gamma)
     settings = Settings(epochs=epochs, lr=0.5, batch_size=100, checkpoint=file)
     stateful = {"schedule": schedule} if file else {}
 
@@ -145,10 +145,37 @@ def test_a_schedule_that_the_checkpoint_does_not_keep_is_refused(tmp_path):
     with pytest.raises(RefusedError, match=r'give it to Run, as stateful=\{"schedule": sche'):
         train_by_schedule(tmp_path / "file", 3, stateful=None)
     train_by_schedule(tmp_path / "file", 1)
-    with pytest.raises(
-        RefusedError, match=r"stateful: \['other'\] here, \['schedule'\] in the file"
-    ):
+    with pytest.raises(RefusedError, match=r'give it to Run, as stateful=\{"schedule": sche'):
         train_by_schedule(tmp_path / "file", 3, stateful={"other": nn.Linear(1, 1)})
+    with pytest.raises(RefusedError, match=r"\(schedule.gamma: 0.5 here, 0.1 in the file\)"):
+        train_by_schedule(tmp_path / "file", 3, gamma=0.5)
+
+
+def test_anything_of_a_state_is_kept(net, tmp_path):
+    def begin(**stateful):
+        sgd = torch.optim.SGD(net.parameters(), lr=0.5)
+        settings = Settings(epochs=2, lr=0.5, checkpoint=tmp_path / "file")
+        return Run(net, sgd, nn.MSELoss(), nn.Flatten(), settings, stateful)
+
+    averaged = nn.Linear(2, 1)
+    expected = averaged.weight.detach().clone()
+    with begin(average=averaged) as run:
+        next(epochs := run.epochs)
+        next(epochs)
+    nn.init.zeros_(averaged.weight)
+    with begin(average=averaged) as run:
+        assert list(run.epochs) == [2]
+    assert torch.equal(averaged.weight, expected)
+    with pytest.raises(RefusedError, match=r"stateful: \[\] here, \['average'\] in the"), begin():
+        pytest.fail("it has begun to train")
+
+
+class WithExtraState(pytorch_mnist.Net):
+    def get_extra_state(self):
+        return {"a": 1}
+
+    def set_extra_state(self, state):
+        pass
 
 
 def test_what_could_not_be_read_again_is_refused_before_the_training(net, tmp_path):
@@ -162,6 +189,7 @@ def test_what_could_not_be_read_again_is_refused_before_the_training(net, tmp_pa
     for _ in range(2):
         with create(np.float64(0.5).item()) as run:
             list(run.epochs)
+    refuse("no whole checkpoint", WithExtraState(), checkpoint=tmp_path / "other")
 
 
 def test_a_loss_may_be_a_function(net, tmp_path):
