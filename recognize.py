@@ -129,6 +129,8 @@ def main():
     torch.set_num_threads(1)  # the fastest for one image
     files = pictures.expand(settings.pictures)
     pictures.check_out(settings.out, files)
+    if files and settings.browser:
+        raise RefusedError("--browser opens the window to draw in: leave PICTURE out")
     network = models.load(settings.model, settings.net)
     if not files:
         from handwriting import window

@@ -175,7 +175,8 @@ def draw_learning_curve(figure, rows):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    losses.set_yscale("log")
+    if all(row["loss"] > 0 for row in rows.values()):
+        losses.set_yscale("log")
 
 
 def tile(images):

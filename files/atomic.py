@@ -89,7 +89,7 @@ def lock(file):
             file_lock.acquire()
         except Timeout:
             raise RefusedError(
-                f"another training is at work with {file}; wait for it, or give another file"
+                f"another training is at work with {file}; wait for it, or write to another place"
             ) from None
     try:
         for leftover in file.parent.glob(f".{glob.escape(file.name)}.{'[0-9a-f]' * 16}.tmp"):

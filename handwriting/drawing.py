@@ -1,9 +1,12 @@
 """Draw what `recognize.py` saw: each picture with boxes, what the network sees, its outputs."""
 
+import contextlib
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from common import RefusedError
 from files import atomic
 from handwriting.pictures import to_bands
 
@@ -21,7 +24,8 @@ def draw(figure, results):
         outputs.set_xticks(range(10))
         outputs.set_ylim(0, 1)
         if picture is not None:
-            given.imshow(to_bands(picture))
+            with contextlib.suppress(RefusedError):  # which the message tells
+                given.imshow(to_bands(picture))
         if page is None:
             continue
         predictions = [prediction for line in page for prediction in line]

@@ -139,7 +139,8 @@ def is_ink_light(bands):
     grey = bands.mean(axis=2).astype(np.uint8)
     factor = 200 / max(grey.shape)
     if factor < 1:
-        grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        height, width = (max(1, round(side * factor)) for side in grey.shape)
+        grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
     around = grey.astype(float) - cv2.medianBlur(grey, max(grey.shape) // 4 * 2 + 1)
     # Near a table's edge, that median is the table's: of the page's, the nearer one counts.
     whole = grey.astype(float) - np.median(grey)

@@ -65,6 +65,9 @@ def open_picture(file):
                 raise RefusedError(
                     f"has {picture.width} x {picture.height} pixels; reduce it below 400 million"
                 )
+            num_pictures = getattr(picture, "n_frames", 1)
+            if num_pictures > 1 and picture.format != "MPO":  # a camera's, with a preview in it
+                print(f"{file}: only the first of {num_pictures} pictures is read", file=sys.stderr)
             picture.draft(picture.mode, (LONGEST, LONGEST))
             picture.load()
             return turn_upright(reduce(picture))

@@ -19,7 +19,7 @@ from torch.nn import functional
 import common
 from files import states
 from handwriting import DIGITS
-from pytorch_mnist_convnet import ConvNetTwoConvRelu
+from pytorch_mnist_convnet import ConvNetTwoConvRelu, identity
 
 SEED, EPOCHS, BATCH_SIZE, LEARNING_RATE = 1, 16, 100, 0.002
 NUM_DRAWN = 6000  # drawings beside MNIST's 60,000 images
@@ -140,16 +140,14 @@ def train(epochs=EPOCHS, seed=SEED, data_root="./data"):
 def main():
     torch.set_num_threads(1)
     net = train()
-    print(f"accuracy {get_accuracy(net):.4f}, seed {SEED}, torch {torch.__version__}")
+    test(net)
+    print(f"seed {SEED}, torch {torch.__version__}")
     states.save_model(net, DIGITS, states.describe(net, nn.CrossEntropyLoss(), "ToTensor"))
 
 
-@torch.no_grad()
-def get_accuracy(net, data_root="./data"):
-    """Return the fraction of MNIST's test images that the network gets right."""
-    test_set = common.get_dataset(data_root, train=False)
-    outputs = torch.cat([net(batch[:, None] / 255) for batch in test_set.data.split(1000)])
-    return (outputs.argmax(dim=1) == test_set.targets).float().mean().item()
+def test(net):
+    """Print and return the fraction of MNIST's test images that the network gets right."""
+    return common.test_network(common.get_test_loader(batch_size=1000), net, identity)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A window to draw digits in, which shows at every stroke what the network makes of them."""
 
+import math
 import time
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ import torch
 from matplotlib import pyplot
 from matplotlib.widgets import Button
 from PIL import Image, ImageDraw
+from torchvision.utils import make_grid
 
 from common import RefusedError
 
@@ -166,7 +168,7 @@ def watch(net):
     layers = [m for m in net.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)]
 
     def keep_hidden(layer, inputs):
-        activations["hidden"] = inputs[0][0].detach()
+        activations["hidden"] = inputs[0][0].detach().clamp(min=0)
 
     def keep_features(layer, inputs, output):
         activations["features"] = output[0].detach().clamp(min=0)
@@ -179,16 +181,11 @@ def watch(net):
 
 def lay_out(activations):
     """Lay out activations or feature maps as one image, the strongest 1."""
-    if "features" in activations:
-        cells, margin = activations["features"].numpy(), 1
-    else:
-        cells, margin = activations["hidden"].reshape(-1, 1, 1).numpy(), 0
-    columns = int(np.ceil(np.sqrt(len(cells))))
-    missing = -len(cells) % columns
-    cells = np.pad(cells, ((0, missing), (margin, margin), (margin, margin)))
-    _, height, width = cells.shape
-    rows = cells.reshape(-1, columns, height, width).swapaxes(1, 2)
-    return rows.reshape(-1, columns * width) / max(cells.max(), 1e-6)
+    are_maps = "features" in activations
+    cells = activations["features"] if are_maps else activations["hidden"].reshape(-1, 1, 1)
+    columns = math.ceil(math.sqrt(len(cells)))
+    (levels, *_) = make_grid(cells.unsqueeze(1), nrow=columns, padding=2 if are_maps else 0)
+    return levels.numpy() / max(levels.max().item(), 1e-6)
 
 
 def is_backend_a_notebook():
@@ -223,6 +220,8 @@ def show(network, predict, describe, in_browser):
             "with a PICTURE none is needed"
         )
     pyplot.rcParams["toolbar"] = "None"
+    for name in pyplot.rcParams.find_all("^keymap"):  # such as l for logarithmic axes
+        pyplot.rcParams[name] = []
     figure = pyplot.figure("recognize.py", figsize=(11, 6), layout="constrained")
     window = Window(figure, network, predict, describe)  # noqa: F841 (listens to the mouse)
     pyplot.show()

@@ -169,11 +169,24 @@ def draw(curves):
 
 
 def add_earlier(curves, file):
-    """Return the table with the trainings of an earlier table, a CSV file, that it lacks."""
+    """Return the table with the trainings of an earlier table, a CSV file, that it lacks.
+
+    Raises RefusedError if the earlier one has more of a training, or trainings that aren't known.
+    """
     if not file.exists():
         return curves
     earlier = pd.read_csv(file)
+    unknown = set(earlier["experiment"]) - set(EXPERIMENTS)
+    if unknown:
+        raise RefusedError(f"{file} has the experiment {unknown.pop()}: give another --results")
     keys = [*KIND, "seed"]
+    ends, earlier_ends = (table.groupby(keys)["epoch"].max() for table in (curves, earlier))
+    for kind, end in ends.items():
+        if end < earlier_ends.get(kind, 0):
+            raise RefusedError(
+                f"{file} has the training {kind} up to epoch {earlier_ends[kind]}, the log "
+                f"only up to {end}; give the log of all of it"
+            )
     is_new = earlier.set_index(keys).index.isin(curves.set_index(keys).index)
     both = pd.concat([earlier[~is_new], curves])
     order = both["experiment"].map(list(EXPERIMENTS).index)

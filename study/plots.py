@@ -22,6 +22,8 @@ def write(runs, effects, folder):
     save(draw_digits(runs), folder / "digits.png")
     if len(effects):
         save(draw_effects(effects), folder / "effects.png")
+    else:  # an earlier report's would be of other runs
+        (folder / "effects.png").unlink(missing_ok=True)
 
 
 def save(figure, file):

@@ -88,13 +88,15 @@ class RunResults:
                 pass
             except RefusedError:
                 raise
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 unreadable[run] = f"{self._get_file(*run)} is not a complete result ({error!r})"
         return results, unreadable
 
     def _read(self, variant, seed):
         file = self._get_file(variant, seed)
-        result = json.loads(file.read_bytes())
+        if not file.exists():
+            raise FileNotFoundError(file)
+        result = json.loads(atomic.read(file))
         found = {"variant": result["variant"], "seed": result["seed"], **result["settings"]}
         wanted = {"variant": variant, "seed": seed}
         wanted |= variants.get_settings(variant, self.epochs, self.data)

@@ -92,12 +92,12 @@ def measure(net, inputs, labels, variant):
 def parse_run(text):
     """Convert "init:7" to variant and seed, for argparse."""
     variant, _, seed = text.partition(":")
-    if variant not in variants.VARIANTS or not seed.isdecimal():
+    if variant not in variants.VARIANTS:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not VARIANT:SEED, such as init:7, with a variant of "
             + ", ".join(variants.VARIANTS)
         )
-    return variant, int(seed)
+    return variant, command_line.valid_seed(seed)
 
 
 def main():

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import Subset
 
 import common
-from common import DEFAULT_ROOT
+from common import DEFAULT_ROOT, RefusedError
 from pytorch_mnist import LEARNING_RATE, OUTPUT_SIZE, Net
 from study import stacked
 from training.run import use_threads
@@ -68,11 +68,19 @@ def create_network(variant):
 BOOK_TRAINING_SIZE = 50_000  # the book keeps the last 10,000 images for validation
 
 
-def get_train_loader(variant, data_root=DEFAULT_ROOT):
-    """Return the shuffled training batches, of the first 50,000 images if they are the book's."""
+def get_train_loader(variant, data_root=DEFAULT_ROOT, device="cpu"):
+    """Return the shuffled training batches, of the first 50,000 images if they are the book's.
+
+    They are on the device. Raises RefusedError if there are less images.
+    """
     transform = common.get_transform(variant.normalized)
-    dataset = common.get_dataset(data_root, transform=transform)
+    dataset = common.get_dataset(data_root, transform=transform).to(device)
     if variant.book_data:
+        if len(dataset) < BOOK_TRAINING_SIZE:
+            raise RefusedError(
+                f"the book trains on {BOOK_TRAINING_SIZE:,} images, and there are only "
+                f"{len(dataset):,} in {data_root}; leave out the variants with its data"
+            )
         dataset = Subset(dataset, range(BOOK_TRAINING_SIZE))
     return common.get_loader(dataset)
 
@@ -130,7 +138,7 @@ def train(name, seeds, *, epochs, device="cpu", data_root=DEFAULT_ROOT, data=Non
     share.
     """
     variant = VARIANTS[name]
-    train_loader = get_train_loader(variant, data_root)
+    train_loader = get_train_loader(variant, data_root, device)
     transform = common.get_transform(variant.normalized)
     test_set = common.get_dataset(data_root, train=False, transform=transform)
 
@@ -151,7 +159,7 @@ def train(name, seeds, *, epochs, device="cpu", data_root=DEFAULT_ROOT, data=Non
         stacked.train_networks(nets, random_states, train_loader, lr, count_after_each_epoch())
     seconds = (time.monotonic() - start) / len(seeds)
 
-    num_images = torch.bincount(test_set.targets)  # of each digit
+    num_images = torch.bincount(test_set.targets, minlength=OUTPUT_SIZE)  # of each digit
     num_all = len(test_set)
     accuracies = {
         net: [(num_all - int(net_missed.sum())) / num_all for net_missed in missed[net]]
@@ -162,7 +170,7 @@ def train(name, seeds, *, epochs, device="cpu", data_root=DEFAULT_ROOT, data=Non
             "variant": name,
             "seed": seed,
             "accuracy": accuracies[net][-1],
-            "error_per_digit": (missed[net][-1].double() / num_images).tolist(),
+            "error_per_digit": (missed[net][-1].double() / num_images.clamp(min=1)).tolist(),
             "accuracy_after_epoch": accuracies[net],
             "settings": get_settings(name, epochs, data),
             "machine": {

@@ -52,6 +52,8 @@ def get_outputs(file, test_set, network=None):
         raise RefusedError(f"{file} holds no outputs of a network ({error})") from error
     if outputs.shape != (len(test_set), 10):
         raise RefusedError(f"{file} holds {list(outputs.shape)} outputs, not those of the test set")
+    if not (outputs.is_floating_point() and outputs.isfinite().all()):
+        raise RefusedError(f"{file} holds outputs that are no finite fractions")
     return outputs
 
 
@@ -76,6 +78,10 @@ def main():
 
     test_set = common.get_dataset(settings.data_root, train=False)
     files = atomic.expand(settings.files)
+    networks = [atomic.resolve(file.removesuffix(OUTPUTS)) for file in files]
+    for file, network in zip(files, networks, strict=True):
+        if networks.count(network) > 1:
+            raise RefusedError(f"{file} and its network would vote twice; give each once")
     outputs = torch.stack([get_outputs(file, test_set, settings.net) for file in files])
     for file, of_one in zip(files, outputs, strict=True):
         if settings.keep and not file.endswith(OUTPUTS):

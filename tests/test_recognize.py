@@ -409,6 +409,22 @@ def test_a_huge_picture_is_read_reduced(network, tmp_path):
     assert read_digits(network, picture) == [[7]]
 
 
+@pytest.mark.parametrize("size", [(450, 1), (1, 1200), (5000, 3)])
+def test_the_flattest_picture_is_empty_or_of_no_digit(size, network):
+    for picture in (Image.new("L", size, 255), Image.effect_noise(size, 80)):
+        with pytest.raises(page.NoDigit):
+            recognize.predict(network, picture)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "gif"])
+def test_further_pages_of_a_file_are_told_not_to_be_read(suffix, network, tmp_path, capsys):
+    pages = [draw_page(SEVEN), draw_page([[(50, 10), (50, 90)]])]
+    file = str(tmp_path / f"pages.{suffix}")
+    pages[0].save(file, save_all=True, append_images=pages[1:])
+    assert read_digits(network, pictures.open_picture(file)) == [[7]]
+    assert capsys.readouterr().err == f"{file}: only the first of 2 pictures is read\n"
+
+
 def test_one_bad_picture_leaves_the_others_their_answers(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     draw_page(SEVEN).save("seven $x_{.png")
@@ -417,18 +433,27 @@ def test_one_bad_picture_leaves_the_others_their_answers(tmp_path, monkeypatch, 
     (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     whole = (tmp_path / "seven $x_{.png").read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
-    files = ["missing.png", "empty.png", "text.png", "photo.heic", "half.png", "seven*.png"]
+    Image.fromarray(np.full((9, 9), np.nan, np.float32)).save("nan.tif")
+    files = [
+        "missing.png",
+        "empty.png",
+        "text.png",
+        "photo.heic",
+        "half.png",
+        "nan.tif",
+        "seven*.png",
+    ]
     monkeypatch.setattr("sys.argv", ["recognize.py", *files, "--out", "seen.png"])
     with pytest.raises(SystemExit) as exit:
         recognize.main()
     assert exit.value.code == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == [*files[:5], "seven $x_{.png"]
-    assert all(": no answer: " in line for line in lines[:5])
+    assert [line.split(":")[0] for line in lines] == [*files[:6], "seven $x_{.png"]
+    assert all(": no answer: " in line for line in lines[:6])
     assert lines[0] == "missing.png: no answer: there is no file missing.png"
     assert lines[1] == "empty.png: no answer: the page is empty"
     assert "convert it" in lines[3]
-    assert re.search(r": 7 \(output \d\.\d{3}; next is \d with 0\.\d{3}\)$", lines[5])
+    assert re.search(r": 7 \(output \d\.\d{3}; next is \d with 0\.\d{3}\)$", lines[6])
     with Image.open("seen.png") as picture:
         assert picture.format == "PNG"
 
@@ -495,6 +520,7 @@ def test_a_name_outside_the_code_page_is_printed_with_escapes(network, tmp_path,
         (["--out", "x.png"], "--out needs a PICTURE"),
         ([], "there is no display.*--browser"),
         (["seven.png", "--out", "seven.png"], "writes a new PNG"),
+        (["seven.png", "--browser"], "leave PICTURE out"),
     ],
 )
 def test_what_can_t_be_done_is_refused(arguments, message, tmp_path, monkeypatch):
@@ -570,7 +596,7 @@ def test_drawings_to_train_on_lie_as_mnist_s_images_do():
 
 @pytest.mark.slow
 def test_training_again_gives_such_a_network(network):
-    assert abs(train.get_accuracy(train.train()) - train.get_accuracy(network.net)) < 0.002
+    assert abs(train.test(train.train()) - train.test(network.net)) < 0.002
 
 
 class Mouse:
@@ -619,6 +645,32 @@ def test_of_several_digits_the_window_shows_the_last(network, monkeypatch):
     assert heights == pytest.approx(last.outputs.tolist())
     assert np.array_equal(mouse.window.seen.get_array(), np.full((28, 28, 3), 51, np.uint8))
     assert mouse.window.verdict.get_text().startswith("3 8 / 1 6 (outputs 0.90 0.80 0.90 0.80)")
+
+
+def test_a_hidden_neuron_is_the_brighter_the_more_it_says():
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 4), torch.nn.Tanh())
+    net.append(torch.nn.Linear(4, 10))
+    torch.nn.init.zeros_(net[1].weight)
+    net[1].bias.data = torch.tensor([1.0, 0.5, -0.5, -1.0]).atanh().clamp(-9, 9)
+    mouse = Mouse(models.TrainedNetwork(net))
+    mouse.draw(SEVEN)
+    assert mouse.window.hidden.get_array()[..., 0].tolist() == [[255, 127], [0, 0]]
+
+
+def test_keys_do_nothing_but_clear(network, monkeypatch):
+    monkeypatch.setattr(window.pyplot, "show", lambda: None)
+    monkeypatch.setattr(window, "has_backend_windows", lambda: True)
+    with matplotlib.rc_context():
+        window.show(network, None, recognize.describe, in_browser=False)
+        figure = window.pyplot.gcf()
+        figure.canvas.draw()
+        axes = figure.axes[0]
+        x, y = axes.transAxes.transform((0.5, 0.5))
+        for key in "lkg":
+            event = KeyEvent("key_press_event", figure.canvas, key, x, y)
+            figure.canvas.callbacks.process("key_press_event", event)
+        assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "linear")
+        window.pyplot.close(figure)
 
 
 def test_other_buttons_than_the_first_draw_nothing(network):

@@ -207,6 +207,17 @@ def test_a_label_above_nine_is_named(tmp_path):
         show.predict(TrainedNetwork(Net()), dataset)
 
 
+def test_losses_below_0_are_drawn_too():
+    for loss, scale in ((-0.5, "linear"), (0.5, "log")):
+        figure, row = Figure(), {"test_accuracy": None, "seconds": 1.0}
+        show.draw_learning_curve(
+            figure, {(1, 1): row | {"loss": loss}, (1, 2): row | {"loss": 1.0}}
+        )
+        assert figure.axes[0].get_yscale() == scale
+        low, high = figure.axes[0].get_ylim()
+        assert low < loss < 1 < high
+
+
 def test_a_log_is_drawn_over_the_epochs(tmp_path, run_script):
     rows = ["1,100,0.5,,1", "1,200,0.25,0.9,2", "2,100,0.125,,3"]
     head = ["# {}", "epoch,step,loss,test_accuracy,seconds"]

@@ -39,7 +39,7 @@ def create_parser(description, *, epochs, lr, threads=1, parents=()):
 
     add = parser.add_argument
     text = "for initialisation and shuffling (default: drawn, or the checkpoint's)"
-    add("--seed", help=text, type=_seed, metavar="N")
+    add("--seed", help=text, type=valid_seed, metavar="N")
     text = "subtract the mean from the inputs, and divide by their deviation (default: no)"
     add("--normalize", help=text, action="store_true")
     text = "test after each epoch, too (default: no)"
@@ -129,7 +129,7 @@ def _threads(text):
     return _check(text, int, lambda number: 1 <= number <= limit, f"a whole number, 1 to {limit}")
 
 
-def _seed(text):
+def valid_seed(text):
     return _check(text, int, lambda seed: 0 <= seed <= MAX_SEED, "a whole number, 0 to 2**64 - 1")
 
 

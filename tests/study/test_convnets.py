@@ -169,6 +169,19 @@ def test_the_committed_table_is_that_of_the_committed_curves():
     assert any(table in page for page in pages)
 
 
+def test_what_goes_further_is_not_replaced(tmp_path):
+    earlier = pd.read_csv(PROJECT / "results" / "convnets.csv")
+    earlier.to_csv(tmp_path / "convnets.csv", index=False)
+    text = (tmp_path / "convnets.csv").read_text()
+    begun = earlier[(earlier["experiment"] == "simple") & (earlier["epoch"] < 5)]
+    with pytest.raises(RefusedError, match=r"up to epoch 60, the log only up to 4"):
+        convnets.add_earlier(begun, tmp_path / "convnets.csv")
+    assert (tmp_path / "convnets.csv").read_text() == text
+    (tmp_path / "convnets.csv").write_text(text.replace("2conv", "3conv"))
+    with pytest.raises(RefusedError, match=r"convnets\.csv has the experiment 3conv"):
+        convnets.add_earlier(begun, tmp_path / "convnets.csv")
+
+
 def test_trainings_of_an_earlier_table_are_kept(tmp_path):
     earlier = pd.read_csv(PROJECT / "results" / "convnets.csv")
     earlier.to_csv(tmp_path / "convnets.csv", index=False)

@@ -138,3 +138,5 @@ def test_the_pictures_are_pngs(runs, tmp_path):
         with Image.open(file) as image:
             assert image.format == "PNG"
             assert image.width == 1080
+    plots.write(runs, [], tmp_path)  # now there are none
+    assert not (tmp_path / "effects.png").exists()

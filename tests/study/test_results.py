@@ -79,6 +79,7 @@ def leave_out(key):
         (json.dumps({**RESULT, "error_per_digit": [0.1] * 9}), "errors of 9 digits"),
         (json.dumps({**RESULT, "accuracy_after_epoch": [0.9]}), "it has 1 epochs"),
         (json.dumps({**RESULT, "seconds": "12"}), "is not a complete result"),
+        ("[" * 100_000, "RecursionError"),
     ],
 )
 def test_an_unusable_file_is_named_and_not_taken(files, content, reason):
@@ -89,6 +90,14 @@ def test_an_unusable_file_is_named_and_not_taken(files, content, reason):
     complaint = complaints["book", 4]
     assert complaint.startswith(f"{file} is not a complete result")
     assert re.search(reason, complaint)
+
+
+def test_a_file_that_can_t_be_read_is_told(files):
+    (file,) = files.folder.iterdir()
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(RefusedError, match=f"can't read {file}"):
+        files.read([("book", 4)])
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,10 @@ def test_runs_are_parsed():
     assert trace.parse_run("init+cost:7") == ("init+cost", 7)
 
 
-@pytest.mark.parametrize("text", ["init", "init:", "init:-1", "other:1", "init:a", "init:1:8"])
+@pytest.mark.parametrize(
+    "text",
+    ["init", "init:", "init:-1", "other:1", "init:a", "init:1:8", "init:99999999999999999999"],
+)
 def test_unusable_runs_are_refused(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="is not VARIANT:SEED"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"is not (VARIANT:SEED|a whole number)"):
         trace.parse_run(text)

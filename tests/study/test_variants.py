@@ -15,6 +15,7 @@ from training_checks import compute_cost, record_networks
 
 import common
 import pytorch_mnist
+from common import RefusedError
 from study import stacked, variants
 from study.variants import VARIANTS
 
@@ -226,17 +227,27 @@ def test_results_fit_together(monkeypatch):
 
 
 def test_the_networks_are_on_the_device(monkeypatch):
-    """On "meta", which holds no values, they can't be trained: so they aren't."""
+    """On "meta", which holds no values, they are trained, and can't be tested."""
     devices = []
 
-    def stop(nets, *_):
-        devices.extend(common.get_device(net).type for net in nets)
+    def stop(net, inputs, labels):
+        devices.extend([common.get_device(net).type, inputs.device.type, labels.device.type])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stacked, "train_networks", stop)
+    monkeypatch.setattr(variants, "count_missed", stop)
     with pytest.raises(KeyboardInterrupt):
-        variants.train("article", [1, 2], epochs=1, device="meta")
-    assert devices == ["meta", "meta"]
+        variants.train("book", [1, 2], epochs=1, device="meta")
+    assert devices == ["meta"] * 3
+
+
+def test_other_data_may_lack_a_digit_but_not_the_book_s_images(tmp_path):
+    write_data(tmp_path / "MNIST" / "raw", num_images=5)  # of 0, 7, 4, 1 and 8
+    (result,) = variants.train("article", [1], epochs=1, data_root=tmp_path)
+    errors = result["error_per_digit"]
+    assert [errors[digit] for digit in (2, 3, 5, 6, 9)] == [0.0] * 5
+    assert sum(errors) / 5 == pytest.approx(1 - result["accuracy"])
+    with pytest.raises(RefusedError, match=r"50,000 images, and there are only 5 in"):
+        variants.train("data", [1], epochs=1, data_root=tmp_path)
 
 
 def test_other_data_are_trained_and_tested_on(tmp_path, monkeypatch):

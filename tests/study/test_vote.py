@@ -110,9 +110,20 @@ def test_other_files_than_outputs_of_the_test_set_are_refused(tmp_path):
     vote.keep_outputs(torch.rand(20, 10), file)
     with pytest.raises(common.RefusedError, match=r"\[20, 10\] outputs, not those of the test set"):
         vote.get_outputs(file, test_set)
+    vote.keep_outputs(torch.full((30, 10), torch.nan), file)
+    with pytest.raises(common.RefusedError, match="no finite fractions"):
+        vote.get_outputs(file, test_set)
     (tmp_path / "outputs.npz").write_bytes(b"PK")
     with pytest.raises(common.RefusedError, match=r"outputs\.npz holds no outputs"):
         vote.get_outputs(file, test_set)
+
+
+@pytest.mark.parametrize("again", ["one.pt", "./one.pt", "one.pt.npz"])
+def test_no_network_votes_twice(again, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["vote", "one.pt", "two.pt", again])
+    with pytest.raises(common.RefusedError, match=r"one\.pt and its network would vote twice"):
+        vote.main()
 
 
 def test_the_committed_outputs_are_of_the_committed_trainings():
