@@ -19,7 +19,7 @@ where W_l1 is [100, 784], W_l2 is [10, 100], * is element by element, and sigmoi
 `loss.backward()` and `optimizer.step()` compute, factor by factor in the same order.
 """
 
-import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+import training  # noqa: F401 # isort: skip (not part of the lesson: it makes Ctrl-C one line)
 
 import torch
 from torch.nn.functional import linear
@@ -51,7 +51,9 @@ def train_network(
     w_l1, b_l1 = net.hidden_layer.weight.detach(), net.hidden_layer.bias.detach()
     w_l2, b_l2 = net.output_layer.weight.detach(), net.output_layer.bias.detach()
 
-    for epoch in range(1, num_epochs + 1) if epochs is None else epochs:
+    if epochs is None:
+        epochs = range(1, num_epochs + 1)
+    for epoch in epochs:
         lr = optimizer.param_groups[0]["lr"]
         for step, (images, expected_outputs) in enumerate(data_loader, start=1):
             a_l0 = reshape_input(images.to(device))

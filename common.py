@@ -44,17 +44,18 @@ class RefusedError(ValueError):
 
 
 class InMemory:
-    """What torchvision's MNIST and its sisters become: read in place, a batch at a time.
+    """Put before a class of torchvision's, such as MNIST, it gives whole batches, which is faster.
 
     `class KMNIST(InMemory, datasets.KMNIST): pass` is all it takes for KMNIST, whose files have the
     same names. A `.gz` is read without unpacking it, so nothing is written into the folder.
     """
 
-    # A tensor, since CUDA multiplies by the reciprocal of a number, which rounds otherwise.
+    # A tensor, since CUDA divides by a plain number otherwise, and rounds another last bit.
     white = torch.tensor(255.0)
 
     def __getitems__(self, indices):
-        """Return the items of these indices: as a `Batch`, or a list where each needs its turn."""
+        """Return the items of these indices: a `Batch`, or a list if each is made singly."""
+        # At once, it can be done for what is ours: uint8 images, `ToTensor`, then `Normalize`.
         compose = type(self.transform) is transforms.Compose
         steps = self.transform.transforms if compose else [self.transform]
         if (
@@ -188,7 +189,7 @@ def get_dataset(root=DEFAULT_ROOT, train=True, transform=transformations, downlo
     return dataset
 
 
-# The names of the published files' training and test set.
+# Of MNIST's training and test set: SHA-256 of images and labels, its first 16 digits.
 MNIST_HASHES = ("d18cfd466eb143ac", "a0863a96c44e5666")
 
 
@@ -200,7 +201,7 @@ def name_data(dataset):
     return "MNIST" if name in MNIST_HASHES else name
 
 
-@functools.cache
+@functools.cache  # so that the same line is printed once
 def _say_once(line):
     print(line, file=sys.stderr)
 
@@ -228,7 +229,7 @@ def get_loader(dataset, batch_size=BATCH_SIZE, shuffle=True, **options):
 
     `options` are those of `torch.utils.data.DataLoader`.
     """
-    if batch_size is not None:  # else they are single items
+    if batch_size is not None:  # which in PyTorch means single items
         options = {"collate_fn": collate, **options}
     return DataLoader(dataset, batch_size, shuffle, **options)
 
@@ -243,8 +244,9 @@ def get_train_loader(
 ):
     """Return shuffled training batches, by default 6,000 of `BATCH_SIZE` images and labels.
 
-    A batch is (images float32 [N, 1, 28, 28], labels int64 [N]), on the device. With
-    `extend_data`, the data set also holds each image's shifts, see `extend_by_shifts`.
+    A batch is (images float32 [N, 1, 28, 28], labels int64 [N]), on the device. A `batch_size` of
+    None is `BATCH_SIZE`. With `extend_data`, the data set also holds each image's shifts, see
+    `extend_by_shifts`.
     """
     dataset = get_dataset(root, train=True, transform=transform)
     if extend_data:
@@ -279,13 +281,15 @@ def train_network(
     `reshape_input(images)` gives the model's input, `calc_loss(outputs, expected_outputs)`
     the scalar loss. At every 100th step and at an epoch's last one, `report(epoch, num_epochs,
     step, num_steps, loss)` is called, the loss a float. Batches go to the device that the model is
-    on. `epochs`, an iterable of epoch numbers, replaces the plain 1 to `num_epochs`: what has
-    to happen between epochs (a learning-rate schedule, a test, early stopping) goes into a
-    generator of them. Raises RefusedError if a reported loss is not finite.
+    on. `epochs`, an iterable of epoch numbers, takes the place of 1 to `num_epochs`, which is then
+    only reported: what has to happen between epochs (a learning-rate schedule, a test, early
+    stopping) goes into a generator. Raises RefusedError if a reported loss is not finite.
     """
     device = get_device(model)
     num_steps = len(data_loader)
-    for epoch in range(1, num_epochs + 1) if epochs is None else epochs:
+    if epochs is None:
+        epochs = range(1, num_epochs + 1)
+    for epoch in epochs:
         model.train()
         for step, (images, expected_outputs) in enumerate(data_loader, start=1):
             images, expected_outputs = images.to(device), expected_outputs.to(device)

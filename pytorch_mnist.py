@@ -6,7 +6,7 @@ PyTorch: each image is a row of 28 * 28 pixels, each digit a row of ten numbers,
 about 98 % of the test images in 30 epochs.
 """
 
-import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+import training  # noqa: F401 # isort: skip (not part of the lesson: it makes Ctrl-C one line)
 
 import torch
 from torch import nn
@@ -27,9 +27,9 @@ transform_expected_output = expand_expected_output
 
 
 class Net(nn.Module):
-    """784 pixels to 100 hidden to 10 output neurons, float32 [N, 10].
+    """784 pixels to `hidden_size` to 10 outputs, two layers of sigmoid neurons.
 
-    It takes rows [N, 784], or images [N, 1, 28, 28].
+    It takes rows [N, 784], or images [N, 1, 28, 28]; it returns float32 [N, 10].
     """
 
     def __init__(self, hidden_size=HIDDEN_SIZE):
@@ -43,7 +43,8 @@ class Net(nn.Module):
         return torch.sigmoid(self.output_layer(x))
 
 
-# The article's REPL examples call these two functions to get the ones that they return.
+# As in the article, images become rows outside of the network: `flatten` above leaves rows as they
+# are. These two functions, which return functions, are the article's, too.
 
 
 def create_input_reshaper():
@@ -73,10 +74,11 @@ def create_loss_function(loss_function):
 def run_network(net, *, train_network=common.train_network, **settings):
     """Train `net` in place, on the device where it is, and test it; return the test result.
 
-    The settings are those of `training.run.Settings`; epochs and learning rate are the constants
-    above unless they are given. The seed is the caller's: `torch.manual_seed` before the net
-    is created. Raises ValueError for settings out of range, and RefusedError, which is one, for
-    data that can't be read, a loss that is not finite, or a file that can't be written.
+    `settings` are fields of `training.run.Settings`, such as `log="losses.csv"`; epochs and
+    learning rate are the constants above unless they are given. `train_network` is the training
+    loop: `backprop_manual_mnist.py` gives its own. To repeat a run, call `torch.manual_seed` before
+    the net is created. Raises ValueError for settings, data or files that can't be used, and for
+    a loss that is not finite.
     """
     settings = Settings(**{"epochs": NUM_EPOCHS, "lr": LEARNING_RATE, **settings})
     sgd = torch.optim.SGD(net.parameters(), lr=settings.lr)
@@ -84,7 +86,8 @@ def run_network(net, *, train_network=common.train_network, **settings):
     calc_loss = create_loss_function(loss_function)
     reshape_input = create_input_reshaper()
 
-    # `run` has the loaders of common.py, tests by its `test_network`, and keeps the flags' files.
+    # `run.train_loader` is from `common.get_train_loader`, `run.test` calls `common.test_network`.
+    # The rest of `Run` is the work of the flags: checkpoint, log, saved network.
     with Run(net, sgd, loss_function, reshape_input, settings) as run:
         train_network(
             run.train_loader, net, settings.epochs, sgd, reshape_input, calc_loss,

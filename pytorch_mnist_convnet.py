@@ -6,7 +6,7 @@ everywhere in it, and max-pooling keeps where they are found, at half the resolu
 end in ten plain linear outputs; the softmax is part of the loss, `nn.CrossEntropyLoss`.
 """
 
-import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+import training  # noqa: F401 # isort: skip (not part of the lesson: it makes Ctrl-C one line)
 
 import argparse
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ scans were scaled, without distortion, to fit into a box of 20x20 pixels, which 
 the edges, and were then placed in 28x28 pixels so that their centre of mass is in the middle.
 """
 
-import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+import training  # noqa: F401 # isort: skip (not part of the lesson: it makes Ctrl-C one line)
 
 import sys
 from typing import NamedTuple

@@ -11,7 +11,7 @@ torchrun's --nnodes and --rdzv-endpoint in place of --standalone. What is finish
 again, whatever happens on the way.
 """
 
-import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+import training  # noqa: F401 # isort: skip (not part of the lesson: it makes Ctrl-C one line)
 
 import argparse
 import functools

@@ -7,7 +7,7 @@ open a window, or write a PNG to `--out`. Without MODEL it is the network that c
 `recognize.py` uses. In Python, `show.show(net)` draws any network.
 """
 
-import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+import training  # noqa: F401 # isort: skip (not part of the lesson: it makes Ctrl-C one line)
 
 import sys
 

@@ -8,7 +8,7 @@ there already, and draws them all: `convnets.png`.
 The table, `convnets.md`, has the trainings that went on to their last epoch.
 """
 
-import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+import training  # noqa: F401 # isort: skip (not part of the lesson: it makes Ctrl-C one line)
 
 from typing import NamedTuple
 

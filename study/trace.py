@@ -8,7 +8,7 @@ and the gradient of the cost for the neuron's weights. The picture and the numbe
 `trace.png` and `trace.csv`.
 """
 
-import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+import training  # noqa: F401 # isort: skip (not part of the lesson: it makes Ctrl-C one line)
 
 import argparse
 import functools

@@ -10,7 +10,7 @@ In chapter 6 of the book, five networks of the final design reach 99.67 % by maj
 7 MB). Files of outputs vote as networks do.
 """
 
-import training  # noqa: F401 # isort: skip (first, so that Ctrl-C is one line from here on)
+import training  # noqa: F401 # isort: skip (not part of the lesson: it makes Ctrl-C one line)
 
 import numpy as np
 import torch
