@@ -52,7 +52,7 @@ def list_unknown_arguments(net):
     if type(net).__module__.startswith("torch"):  # which is in no script, and not made again
         return []
     return [
-        str(parameter).split(":")[0].split("=")[0]
+        str(parameter.replace(annotation=parameter.empty, default=parameter.empty))
         for name, parameter in inspect.signature(type(net)).parameters.items()
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         or not _is_plain(_read_attribute(net, name))

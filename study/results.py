@@ -82,10 +82,10 @@ class RunResults:
         """
         results, unreadable = {}, {}
         for run in runs:
+            if not self._get_file(*run).exists():
+                continue
             try:
                 results[run] = self._read(*run)
-            except FileNotFoundError:
-                pass
             except RefusedError:
                 raise
             except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -94,8 +94,6 @@ class RunResults:
 
     def _read(self, variant, seed):
         file = self._get_file(variant, seed)
-        if not file.exists():
-            raise FileNotFoundError(file)
         result = json.loads(atomic.read(file))
         found = {"variant": result["variant"], "seed": result["seed"], **result["settings"]}
         wanted = {"variant": variant, "seed": seed}

@@ -92,7 +92,7 @@ def measure(net, inputs, labels, variant):
 def parse_run(text):
     """Convert "init:7" to variant and seed, for argparse."""
     variant, _, seed = text.partition(":")
-    if variant not in variants.VARIANTS:
+    if variant not in variants.VARIANTS or not seed.isdecimal():
         raise argparse.ArgumentTypeError(
             f"{text!r} is not VARIANT:SEED, such as init:7, with a variant of "
             + ", ".join(variants.VARIANTS)

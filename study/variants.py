@@ -71,7 +71,7 @@ BOOK_TRAINING_SIZE = 50_000  # the book keeps the last 10,000 images for validat
 def get_train_loader(variant, data_root=DEFAULT_ROOT, device="cpu"):
     """Return the shuffled training batches, of the first 50,000 images if they are the book's.
 
-    They are on the device. Raises RefusedError if there are less images.
+    They are on the device. Raises RefusedError if there are fewer images.
     """
     transform = common.get_transform(variant.normalized)
     dataset = common.get_dataset(data_root, transform=transform).to(device)

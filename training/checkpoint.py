@@ -59,10 +59,16 @@ class Checkpoint:
         self.file = atomic.resolve(file)
         self.stateful = stateful or {}
         self.settings = settings | {"stateful": list(self.stateful)}
-        for name, value in self.stateful.items():
-            if hasattr(value, "optimizer"):
-                state = copy.deepcopy(value.state_dict())
-                self.settings |= {f"{name}.{key}": of_key for key, of_key in state.items()}
+        schedules = {name: it for name, it in self.stateful.items() if hasattr(it, "optimizer")}
+        is_scheduled = any("initial_lr" in group for group in optimizer.param_groups)
+        if is_scheduled and optimizer not in [it.optimizer for it in schedules.values()]:
+            raise RefusedError(
+                "a scheduler is at work, which the checkpoint has to keep: give it to Run, as "
+                'stateful={"schedule": schedule}'
+            )
+        for name, schedule in schedules.items():
+            state = copy.deepcopy(schedule.state_dict())
+            self.settings |= {f"{name}.{key}": value for key, value in state.items()}
         self.model = states.unwrap(model)
         self.optimizer = optimizer
         self.device = next(model.parameters()).device
@@ -123,7 +129,7 @@ class Checkpoint:
             raise RefusedError(
                 f"{self.file} is no whole checkpoint of this training ({error}); use a new file"
             ) from error
-        states.load_state(self.model, content["model"], self.file)
+        self.model.load_state_dict(content["model"])
         print(f"resumed {self.file} after epoch {epoch}", file=sys.stderr)
         self._restore_random_states(content["random_states"])
         return epoch

@@ -125,13 +125,6 @@ class Run:
         }
         seed = None
         if settings.checkpoint is not None:
-            kept = [getattr(value, "optimizer", None) for value in (self.stateful or {}).values()]
-            is_scheduled = any("initial_lr" in group for group in self.optimizer.param_groups)
-            if is_scheduled and self.optimizer not in kept:
-                raise RefusedError(
-                    "a scheduler is at work, which the checkpoint has to keep: give it to Run, as "
-                    'stateful={"schedule": schedule}'
-                )
             seed = read_seed(settings.checkpoint)
             self.checkpoint = Checkpoint(
                 settings.checkpoint, what_it_is, self.net, self.optimizer, self.stateful

@@ -109,6 +109,13 @@ def test_each_learning_curve_has_the_colour_of_its_inputs_in_the_legend():
         if len(line.get_ydata()) == 2
     }
     assert drawn == {99.1: colours["inputs 0 to 1"], 99.2: colours["inputs normalised"]}
+    marks = {
+        line.get_color(): line.get_ydata()[0]
+        for line in figure.axes[0].lines
+        if len(line.get_ydata()) == 1
+    }
+    zero_to_one, normalised = colours["inputs 0 to 1"], colours["inputs normalised"]
+    assert marks == {zero_to_one: 99.26, normalised: 99.30, "black": 99.23}
 
 
 @pytest.mark.parametrize(

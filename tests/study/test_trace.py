@@ -115,10 +115,12 @@ def test_runs_are_parsed():
     assert trace.parse_run("init+cost:7") == ("init+cost", 7)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["init", "init:", "init:-1", "other:1", "init:a", "init:1:8", "init:99999999999999999999"],
-)
+@pytest.mark.parametrize("text", ["init", "init:", "init:-1", "other:1", "init:a", "init:1:8"])
 def test_unusable_runs_are_refused(text):
-    with pytest.raises(argparse.ArgumentTypeError, match=r"is not (VARIANT:SEED|a whole number)"):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not VARIANT:SEED"):
         trace.parse_run(text)
+
+
+def test_a_seed_that_pytorch_can_t_take_is_refused():
+    with pytest.raises(argparse.ArgumentTypeError, match=r"is not a whole number, 0 to 2\*\*64"):
+        trace.parse_run("init:99999999999999999999")

@@ -224,7 +224,7 @@ def test_each_parameter_group_is_compared(tmp_path):
         (
             "model",
             Network().state_dict() | {"1.bias": torch.full((20,), float("nan"))},
-            "in 1.bias",
+            "not finite, in 1.bias",
         ),
         ("epoch", "3", r"no whole checkpoint \(epoch\)"),
     ],
