@@ -7,7 +7,6 @@ from pathlib import Path
 
 from common import RefusedError
 from files import atomic
-from pytorch_mnist import OUTPUT_SIZE
 from study import variants
 from training import command_line
 from training.checkpoint import list_differences
@@ -76,26 +75,22 @@ class RunResults:
         return self.folder / f"{variant}-manual-{self.epochs}-epochs-seed-{seed}.json"
 
     def read(self, runs):
-        """Return the results that are there, and what is wrong with unusable files, by run.
+        """Return the results that are there, by run.
 
-        Raises RefusedError for results of other settings, which another run would overwrite.
+        Raises RefusedError for a damaged file, and for a result of other settings.
         """
-        results, unreadable = {}, {}
-        for run in runs:
-            if not self._get_file(*run).exists():
-                continue
-            try:
-                results[run] = self._read(*run)
-            except RefusedError:
-                raise
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                unreadable[run] = f"{self._get_file(*run)} is not a complete result ({error!r})"
-        return results, unreadable
+        return {run: self._read(*run) for run in runs if self._get_file(*run).exists()}
 
     def _read(self, variant, seed):
         file = self._get_file(variant, seed)
-        result = json.loads(atomic.read(file))
-        found = {"variant": result["variant"], "seed": result["seed"], **result["settings"]}
+        content = atomic.read(file)
+        try:
+            result = json.loads(content)
+            found = {"variant": result["variant"], "seed": result["seed"], **result["settings"]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise RefusedError(
+                f"{file} is not a complete result ({error!r}); remove it, and it is run again"
+            ) from error
         wanted = {"variant": variant, "seed": seed}
         wanted |= variants.get_settings(variant, self.epochs, self.data)
         differing = list_differences(wanted, found)
@@ -104,13 +99,6 @@ class RunResults:
                 f"{file} is the result of another run ({'; '.join(differing)}); give another "
                 "--results"
             )
-        accuracies, errors = result["accuracy_after_epoch"], result["error_per_digit"]
-        if (len(accuracies), len(errors)) != (self.epochs, OUTPUT_SIZE):
-            raise ValueError(f"it has {len(accuracies)} epochs, and errors of {len(errors)} digits")
-        if not all(0 <= fraction <= 1 for fraction in [result["accuracy"], *accuracies, *errors]):
-            raise ValueError("an accuracy or an error is no fraction")
-        if not result["seconds"] >= 0:
-            raise ValueError("its seconds are negative")
         return result
 
     def write(self, result):

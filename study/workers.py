@@ -4,7 +4,6 @@ import itertools
 import json
 import operator
 import os
-import sys
 import time
 
 import torch
@@ -48,7 +47,7 @@ def run_share(runs, results_folder, train, at_once, rank, size, store):
     def is_finished(run):
         return store.check([str(run)])
 
-    results, unreadable = results_folder.read(runs)
+    results = results_folder.read(runs)
     for run, result in results.items():
         store.set(str(run), json.dumps(result))
     awaited = [run for run in runs if run not in results]
@@ -61,9 +60,6 @@ def run_share(runs, results_folder, train, at_once, rank, size, store):
 
         for variant, seeds in create_tasks(runs, at_once)[rank::size]:
             missing = [seed for seed in seeds if not is_finished((variant, seed))]
-            for seed in missing:
-                if (variant, seed) in unreadable:
-                    progress.write(f"{unreadable[variant, seed]}; running it again", sys.stderr)
             for result in train(variant, missing) if missing else ():
                 results_folder.write(result)
                 store.set(str((variant, result["seed"])), json.dumps(result))
@@ -85,7 +81,7 @@ def run_share(runs, results_folder, train, at_once, rank, size, store):
 
 def collect(runs, results_folder, store):
     """Return the results of all runs, in their order; write those of other ranks to the folder."""
-    results, _ = results_folder.read(runs)
+    results = results_folder.read(runs)
     for run in runs:
         if run not in results:
             results[run] = json.loads(store.get(str(run)))
