@@ -79,7 +79,7 @@ def main():
     runs = [(name, seed) for name in names for seed in settings.seeds]
     data = variants.name_data(settings.data_root)
     folder = create_folder(settings.results)
-    files = RunResults(folder, settings.epochs, data)
+    results_folder = RunResults(folder, settings.epochs, data)
     rank, size, store = workers.join()
     train = functools.partial(
         variants.train,
@@ -92,7 +92,7 @@ def main():
     at_once = SEEDS_AT_ONCE_ON_CPU if on_cpu else SEEDS_AT_ONCE_ON_GPU
     at_once = min(at_once, math.ceil(len(runs) / size))  # so that there is work for each
     if rank > 0:
-        workers.run_share(runs, files, train, at_once, rank, size, store)
+        workers.run_share(runs, results_folder, train, at_once, rank, size, store)
         return
     with atomic.lock(folder / "summary.md"):
         print(
@@ -101,10 +101,11 @@ def main():
             f"{size} process(es), torch {torch.__version__}",
             file=sys.stderr,
         )
-        report(workers.run_share(runs, files, train, at_once, rank, size, store), folder)
+        results = workers.run_share(runs, results_folder, train, at_once, rank, size, store)
+        write_report(results, folder)
 
 
-def report(results, folder):
+def write_report(results, folder):
     """Write tables and pictures of the results to the folder, and print the tables."""
     # Here, as those who only train need neither pandas nor matplotlib.
     from study import plots, report, tables

@@ -50,13 +50,13 @@ def run_share(runs, results_folder, train, at_once, rank, size, store):
     results = results_folder.read(runs)
     for run, result in results.items():
         store.set(str(run), json.dumps(result))
-    awaited = [run for run in runs if run not in results]
 
     with tqdm(total=len(runs), initial=len(results), unit="run", disable=rank > 0) as progress:
 
-        def show_progress():
-            awaited[:] = itertools.filterfalse(is_finished, awaited)
-            progress.update(len(runs) - len(awaited) - progress.n)
+        def count_finished():
+            number = sum(map(is_finished, runs))
+            progress.update(number - progress.n)
+            return number
 
         for variant, seeds in create_tasks(runs, at_once)[rank::size]:
             missing = [seed for seed in seeds if not is_finished((variant, seed))]
@@ -64,7 +64,7 @@ def run_share(runs, results_folder, train, at_once, rank, size, store):
                 results_folder.write(result)
                 store.set(str((variant, result["seed"])), json.dumps(result))
             if rank == 0:
-                show_progress()
+                count_finished()
 
         # All stay until all is finished: the store may be on any rank's machine. If a rank
         # dies, the launcher ends the wait.
@@ -72,9 +72,8 @@ def run_share(runs, results_folder, train, at_once, rank, size, store):
             while not store.check(["all"]):
                 time.sleep(0.5)
             return None
-        while awaited:
+        while count_finished() < len(runs):
             time.sleep(0.5)
-            show_progress()
         store.set("all", "")
     return collect(runs, results_folder, store)
 

@@ -73,15 +73,15 @@ def test_unusable_seeds_are_refused(text):
         reproduce.parse_seeds(text)
 
 
-def test_tasks_are_all_units_once_and_of_one_variant_each():
-    units = [(variant, seed) for variant in ("a", "b") for seed in range(7)] + [("c", 9)]
-    tasks = workers.create_tasks(units, 3)
-    assert [(variant, seed) for variant, seeds in tasks for seed in seeds] == units
+def test_tasks_are_all_runs_once_and_of_one_variant_each():
+    runs = [(variant, seed) for variant in ("a", "b") for seed in range(7)] + [("c", 9)]
+    tasks = workers.create_tasks(runs, 3)
+    assert [(variant, seed) for variant, seeds in tasks for seed in seeds] == runs
     assert [len(seeds) for _, seeds in tasks] == [3, 3, 1, 3, 3, 1, 1]
 
 
 Store = getattr(dist, "HashStore", workers.Store)  # which Windows lacks
-UNITS = [(variant, seed) for variant in ("article", "book") for seed in range(1, 6)]
+RUNS = [(variant, seed) for variant in ("article", "book") for seed in range(1, 6)]
 
 
 def pretend_to_train(calls, variant, seeds, epochs=1, data=None, **settings):
@@ -101,23 +101,23 @@ def pretend_to_train(calls, variant, seeds, epochs=1, data=None, **settings):
     ]
 
 
-def create_files(folder):
+def create_results_folder(folder):
     return RunResults(create_folder(folder), epochs=1)
 
 
 def test_only_what_has_no_result_is_run(tmp_path):
-    files = create_files(tmp_path)
+    folder = create_results_folder(tmp_path)
     for result in pretend_to_train([], "article", [1, 2, 4]):
-        files.write(result)
+        folder.write(result)
     calls = []
     train = functools.partial(pretend_to_train, calls)
-    results = workers.run_share(UNITS, files, train, 2, 0, 1, Store())
+    results = workers.run_share(RUNS, folder, train, 2, 0, 1, Store())
     expected = {"article": [[3], [5]], "book": [[1, 2], [3, 4], [5]]}
     assert calls == [(name, seeds) for name, tasks in expected.items() for seeds in tasks]
-    assert [(result["variant"], result["seed"]) for result in results] == UNITS
+    assert [(result["variant"], result["seed"]) for result in results] == RUNS
 
     calls.clear()
-    assert workers.run_share(UNITS, files, train, 2, 0, 1, Store()) == results
+    assert workers.run_share(RUNS, folder, train, 2, 0, 1, Store()) == results
     assert calls == []
 
 
@@ -126,18 +126,18 @@ def test_ranks_share_the_runs_and_rank_0_gets_all_results(tmp_path):
     store, calls, results = Store(), [[], [], []], [None] * 3
 
     def run_rank(rank):
-        files = create_files(tmp_path / str(rank))
+        folder = create_results_folder(tmp_path / str(rank))
         train = functools.partial(pretend_to_train, calls[rank])
-        results[rank] = workers.run_share(UNITS, files, train, 2, rank, 3, store)
+        results[rank] = workers.run_share(RUNS, folder, train, 2, rank, 3, store)
 
     threads = [threading.Thread(target=run_rank, args=[rank]) for rank in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
-    assert sorted((variant, seed) for c in calls for variant, seeds in c for seed in seeds) == UNITS
+    assert sorted((variant, seed) for c in calls for variant, seeds in c for seed in seeds) == RUNS
     assert all(calls)
-    assert [(result["variant"], result["seed"]) for result in results[0]] == UNITS
+    assert [(result["variant"], result["seed"]) for result in results[0]] == RUNS
     assert results[1:] == [None, None]
     assert [len(find_results(tmp_path / str(rank))) for rank in range(3)] == [10, 4, 2]
 

@@ -23,21 +23,20 @@ RESULT = {
 
 
 @pytest.fixture
-def files(tmp_path):
+def results(tmp_path):
     """A folder that holds RESULT."""
-    folder = create_folder(tmp_path / "results")
-    files = RunResults(folder, epochs=2)
-    files.write(RESULT)
-    return files
+    results = RunResults(create_folder(tmp_path / "results"), epochs=2)
+    results.write(RESULT)
+    return results
 
 
-def test_what_is_written_is_read(files):
-    assert files.read([("book", 4), ("book", 5), ("article", 4)]) == {("book", 4): RESULT}
-    assert len(list(files.folder.iterdir())) == 1
+def test_what_is_written_is_read(results):
+    assert results.read([("book", 4), ("book", 5), ("article", 4)]) == {("book", 4): RESULT}
+    assert len(list(results.folder.iterdir())) == 1
 
 
-def test_results_of_other_numbers_of_epochs_are_others(files):
-    assert RunResults(files.folder, epochs=3).read([("book", 4)]) == {}
+def test_results_of_other_numbers_of_epochs_are_others(results):
+    assert RunResults(results.folder, epochs=3).read([("book", 4)]) == {}
 
 
 @pytest.mark.parametrize(
@@ -52,31 +51,31 @@ def test_results_of_other_numbers_of_epochs_are_others(files):
         ({"settings": {}}, "lr: 3.0 here, None in the file"),
     ],
 )
-def test_a_result_of_other_settings_is_refused_and_left(files, other, difference):
-    (file,) = files.folder.iterdir()
+def test_a_result_of_other_settings_is_refused_and_left(results, other, difference):
+    (file,) = results.folder.iterdir()
     file.write_text(json.dumps({**RESULT, **other}))
     with pytest.raises(RefusedError, match=f"is the result of another run .*{difference}"):
-        files.read([("book", 4)])
+        results.read([("book", 4)])
 
 
 @pytest.mark.parametrize(
     "content",
     ["", json.dumps(RESULT)[:100], "null", "\xff\xfe", json.dumps({**RESULT, "settings": None})],
 )
-def test_a_damaged_file_is_named_and_left(files, content):
-    (file,) = files.folder.iterdir()
+def test_a_damaged_file_is_named_and_left(results, content):
+    (file,) = results.folder.iterdir()
     file.write_text(content, encoding="latin-1")
     with pytest.raises(RefusedError, match=f"{re.escape(str(file))} is not a complete result"):
-        files.read([("book", 4)])
+        results.read([("book", 4)])
     assert file.read_text(encoding="latin-1") == content
 
 
-def test_a_file_that_can_t_be_read_is_told(files):
-    (file,) = files.folder.iterdir()
+def test_a_file_that_can_t_be_read_is_told(results):
+    (file,) = results.folder.iterdir()
     file.unlink()
     file.mkdir()
     with pytest.raises(RefusedError, match=f"can't read {file}"):
-        files.read([("book", 4)])
+        results.read([("book", 4)])
 
 
 @pytest.mark.parametrize(
