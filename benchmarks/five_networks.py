@@ -6,8 +6,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch
-
 import common
 from pytorch_mnist import LEARNING_RATE, Net
 from study import stacked
@@ -19,7 +17,6 @@ def main():
     parser.add_argument("--batch-size", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     settings = parser.parse_args()
-    torch.set_num_threads(1)
 
     loader = common.get_train_loader(batch_size=settings.batch_size)
     nets, random_states = stacked.create_networks(Net, range(settings.seed, settings.seed + 5))

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 import common
 from pytorch_mnist import INPUT_SIZE, OUTPUT_SIZE
+from training.run import use_threads
 
 
 def create_networks(create_network, seeds):
@@ -33,12 +34,14 @@ def train_networks(nets, random_states, train_loader, lr, epochs):
     """Train each of the `nets` (each a `pytorch_mnist.Net`) in place, on their device.
 
     Each network draws the order of its images from its own random generator's state, as if
-    it were trained alone. `epochs` is an iterable, as in `common.train_network`.
+    it were trained alone. `epochs` is an iterable, as in `common.train_network`. PyTorch computes
+    on one CPU thread meanwhile: batches of ten are too small to share.
     """
     take_steps = create_steps(nets, lr)
     random_states = list(random_states)  # the caller's stay
-    for _ in epochs:
-        take_steps(iterate_batches(train_loader, random_states))
+    with use_threads(1):
+        for _ in epochs:
+            take_steps(iterate_batches(train_loader, random_states))
 
 
 def iterate_batches(train_loader, random_states):

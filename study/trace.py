@@ -11,7 +11,6 @@ and the gradient of the cost for the neuron's weights. The picture and the numbe
 import training  # noqa: F401 # isort: skip (not part of the lesson: it makes Ctrl-C one line)
 
 import argparse
-import functools
 
 import pandas as pd
 import torch
@@ -22,7 +21,6 @@ from pytorch_mnist import NUM_EPOCHS, OUTPUT_SIZE
 from study import plots, stacked, variants
 from study.results import add_results_flag, create_folder
 from training import command_line
-from training.run import use_threads
 
 SATURATED = 0.01  # a sigmoid is saturated if its value is so close to 0 or 1
 
@@ -34,9 +32,7 @@ def trace(variant, seed, *, epochs=NUM_EPOCHS, data_root=common.DEFAULT_ROOT):
     """
     settings = variants.VARIANTS[variant]
     train_loader = variants.get_train_loader(settings, data_root)
-    (net,), random_states = stacked.create_networks(
-        functools.partial(variants.create_network, settings), [seed]
-    )
+    nets, random_states = stacked.create_networks(lambda: variants.create_network(settings), [seed])
     images, labels = variants.read_all(train_loader.dataset)
     rows = []
 
@@ -44,12 +40,11 @@ def trace(variant, seed, *, epochs=NUM_EPOCHS, data_root=common.DEFAULT_ROOT):
         for epoch in range(epochs + 1):
             if epoch > 0:
                 yield epoch
-            for measured in measure(net, images.flatten(1), labels, settings):
+            for measured in measure(*nets, images.flatten(1), labels, settings):
                 rows.append({"variant": variant, "seed": seed, "epoch": epoch, **measured})
 
     lr = variants.get_learning_rate(settings)
-    with use_threads(1):
-        stacked.train_networks([net], random_states, train_loader, lr, measure_after_each_epoch())
+    stacked.train_networks(nets, random_states, train_loader, lr, measure_after_each_epoch())
     return pd.DataFrame(rows)
 
 

@@ -9,7 +9,6 @@ import platform
 import time
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Subset
@@ -18,7 +17,6 @@ import common
 from common import DEFAULT_ROOT, RefusedError
 from pytorch_mnist import LEARNING_RATE, OUTPUT_SIZE, Net
 from study import stacked
-from training.run import use_threads
 
 # Who published what, of one run of which variant: per cent of the test images recognised
 PUBLISHED = [
@@ -140,48 +138,45 @@ def train(name, seeds, *, epochs, device="cpu", data_root=DEFAULT_ROOT, data=Non
     variant = VARIANTS[name]
     train_loader = get_train_loader(variant, data_root, device)
     transform = common.get_transform(variant.normalized)
-    test_set = common.get_dataset(data_root, train=False, transform=transform)
+    test_set = common.get_dataset(data_root, train=False, transform=transform).to(device)
 
     start = time.monotonic()
     nets, random_states = stacked.create_networks(lambda: create_network(variant).to(device), seeds)
     test_images, test_labels = read_all(test_set)
-    test_inputs, test_labels = test_images.flatten(1).to(device), test_labels.to(device)
-    missed = {net: [] for net in nets}  # of each digit, after each epoch
+    test_inputs = test_images.flatten(1)
+    missed = torch.zeros(len(seeds), epochs, OUTPUT_SIZE, dtype=torch.float64)  # of each digit
 
     def count_after_each_epoch():
-        for epoch in range(1, epochs + 1):
+        for epoch in range(epochs):
             yield epoch
-            for net in nets:
-                missed[net].append(count_missed(net, test_inputs, test_labels))
+            for net, net_missed in zip(nets, missed, strict=True):
+                net_missed[epoch] = count_missed(net, test_inputs, test_labels)
 
-    with use_threads(1):
-        lr = get_learning_rate(variant)
-        stacked.train_networks(nets, random_states, train_loader, lr, count_after_each_epoch())
+    lr = get_learning_rate(variant)
+    stacked.train_networks(nets, random_states, train_loader, lr, count_after_each_epoch())
     seconds = (time.monotonic() - start) / len(seeds)
 
-    num_images = torch.bincount(test_set.targets, minlength=OUTPUT_SIZE)  # of each digit
-    num_all = len(test_set)
-    accuracies = {
-        net: [(num_all - int(net_missed.sum())) / num_all for net_missed in missed[net]]
-        for net in nets
-    }
+    num_images = torch.bincount(test_labels, minlength=OUTPUT_SIZE).cpu()  # of each digit
+    accuracies = (len(test_set) - missed.sum(dim=2)) / len(test_set)
+    errors = missed[:, -1] / num_images.clamp(min=1)
     return [
         {
             "variant": name,
             "seed": seed,
-            "accuracy": accuracies[net][-1],
-            "error_per_digit": (missed[net][-1].double() / num_images.clamp(min=1)).tolist(),
-            "accuracy_after_epoch": accuracies[net],
+            "accuracy": accuracy_after_epoch[-1],
+            "error_per_digit": error_per_digit,
+            "accuracy_after_epoch": accuracy_after_epoch,
             "settings": get_settings(name, epochs, data),
             "machine": {
                 "device": str(device),
                 "torch": torch.__version__,
-                "numpy": np.__version__,
                 "python": platform.python_version(),
             },
             "seconds": seconds,
         }
-        for net, seed in zip(nets, seeds, strict=True)
+        for seed, accuracy_after_epoch, error_per_digit in zip(
+            seeds, accuracies.tolist(), errors.tolist(), strict=True
+        )
     ]
 
 
