@@ -92,31 +92,28 @@ def read_curve(log):
 def is_of(design, logged):
     """Return whether a log's training is of this design, with its settings."""
     settings = {
-        "network": design.network.__name__,
+        "network": f"pytorch_mnist_convnet.{design.network.__name__}",
         "lr": design.lr,
         "weight_decay": design.weight_decay,
         "momentum": 0,
         "batch_size": common.BATCH_SIZE,
         "num_images": TRAINING_SIZE * (NUM_SHIFTED if design.extend_data else 1),
     }
-    network = str(logged.get("network")).rpartition(".")[2]  # older logs name no script
-    data = logged.get("data") or ["MNIST", "MNIST"]  # nor the data
-    is_mnist = data[1] == "MNIST" and (design.extend_data or data[0] == "MNIST")
-    return is_mnist and settings.items() <= (logged | {"network": network}).items()
+    if settings.items() <= logged.items():
+        train_data, test_data = logged["data"]
+        return test_data == "MNIST" and (train_data == "MNIST" or design.extend_data)
+    return False
 
 
-def find_results(curves):
-    """Return the last row of each training in a table of curves that went on to its end."""
-    return curves[curves["epoch"] == curves["epochs"]]
+def format_table(curves):
+    """Return a Markdown table of what trainings reach beside the published figures.
 
-
-def format_table(results):
-    """Return a Markdown table of the results beside the published figures.
-
-    Trainings of the same network, inputs and number of epochs make a row.
+    Those of the same network, inputs and number of epochs make a row; those that did not go on to
+    their end are left out.
     """
     rows = []
-    for (name, inputs, epochs), trainings in results.groupby(KIND):
+    results = curves[curves["epoch"] == curves["epochs"]]
+    for (name, inputs, epochs), trainings in results.groupby(KIND, sort=False):
         experiment = EXPERIMENTS[name]
         accuracy = trainings["accuracy"]
         spread = tables.format_range(accuracy.min(), accuracy.max())
@@ -132,13 +129,12 @@ def format_table(results):
                 "book %": tables.format_number(experiment.book) if inputs == INPUTS[0] else "-",
             }
         )
-    order = list(EXPERIMENTS)
-    return tables.format_markdown(sorted(rows, key=lambda row: order.index(row["network"])))
+    return tables.format_markdown(rows)
 
 
 def draw(curves):
     """Draw each training's accuracy over the epochs, a panel for each experiment."""
-    names = [name for name in EXPERIMENTS if name in set(curves["experiment"])]
+    names = curves["experiment"].unique()
     figure = plots.create_figure(height=3.6)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
@@ -171,26 +167,25 @@ def draw(curves):
 def add_earlier(curves, file):
     """Return the table with the trainings of an earlier table, a CSV file, that it lacks.
 
-    Raises RefusedError if the earlier one has more of a training, or trainings that aren't known.
+    It is sorted, by EXPERIMENTS first. Raises RefusedError if the earlier one has more of a
+    training.
     """
-    if not file.exists():
-        return curves
-    earlier = pd.read_csv(file)
-    unknown = set(earlier["experiment"]) - set(EXPERIMENTS)
-    if unknown:
-        raise RefusedError(f"{file} has the experiment {unknown.pop()}: give another --results")
     keys = [*KIND, "seed"]
-    ends, earlier_ends = (table.groupby(keys)["epoch"].max() for table in (curves, earlier))
-    for kind, end in ends.items():
-        if end < earlier_ends.get(kind, 0):
-            raise RefusedError(
-                f"{file} has the training {kind} up to epoch {earlier_ends[kind]}, the log "
-                f"only up to {end}; give the log of all of it"
-            )
-    is_new = earlier.set_index(keys).index.isin(curves.set_index(keys).index)
-    both = pd.concat([earlier[~is_new], curves])
-    order = both["experiment"].map(list(EXPERIMENTS).index)
-    return both.assign(order=order).sort_values(["order", *keys, "epoch"]).drop(columns="order")
+    if file.exists():
+        earlier = pd.read_csv(file)
+        ends, earlier_ends = (table.groupby(keys)["epoch"].max() for table in (curves, earlier))
+        for kind, end in ends.items():
+            if end < earlier_ends.get(kind, 0):
+                raise RefusedError(
+                    f"{file} has the training {kind} up to epoch {earlier_ends[kind]}, the log "
+                    f"only up to {end}; give the log of all of it"
+                )
+        is_replaced = earlier.set_index(keys).index.isin(curves.set_index(keys).index)
+        curves = pd.concat([earlier[~is_replaced], curves])
+    order = {name: place for place, name in enumerate(EXPERIMENTS)}
+    return curves.sort_values(
+        [*keys, "epoch"], key=lambda column: column.map(lambda value: order.get(value, value))
+    )
 
 
 def main():
@@ -205,8 +200,7 @@ def main():
         raise RefusedError("two logs are of the same network, inputs, epochs and seed; give one")
     folder = create_folder(settings.results)
     curves = add_earlier(curves, folder / "convnets.csv")
-
-    table = format_table(find_results(curves))
+    table = format_table(curves)
     atomic.write_text(folder / "convnets.csv", curves.to_csv(index=False, lineterminator="\n"))
     atomic.write_text(folder / "convnets.md", table)
     plots.save(draw(curves), folder / "convnets.png")
