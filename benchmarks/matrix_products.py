@@ -29,10 +29,9 @@ def main():
     parser = argparse.ArgumentParser(description="Time the matrix products of training steps.")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
 
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1)
     num_steps = 60_000 // arguments.batch_size
     for epoch in range(1, arguments.epochs + 1):
         run_epoch(num_steps, arguments.batch_size)
