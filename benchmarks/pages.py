@@ -84,7 +84,7 @@ class Sheet:
 
     def draw_lines(self, pairs, width_mm, colour):
         """Draw lines between pairs of points [N, 2, 2], in pixels, with round ends."""
-        # Four times as large, since OpenCV's lines are of whole pixels.
+        # Three times as large, since OpenCV's lines are of whole pixels.
         large = np.zeros((self.size[1] * 3, self.size[0] * 3), np.uint8)
         width = max(1, round(width_mm * self.scale * 3))
         for start, end in np.round(np.asarray(pairs) * 3).astype(int).tolist():
@@ -426,7 +426,7 @@ def draw_row_on_lines(random, images):
     return draw_row_of(random, images, (8, random.uniform(0.2, 0.35), pick(random, LINES), False))
 
 
-RIGHT_BEFORE = {
+ONE_DIGIT = {
     "enlarged on a clean page": draw_enlarged,
     "ballpoint": draw_ballpoint,
     "marker": draw_marker,
@@ -436,8 +436,6 @@ RIGHT_BEFORE = {
     "shade down to 35 %": draw_shade,
     "noise, deviation 0.1": draw_noise,
     "a scan of A4": draw_scan,
-}
-PAPER = {
     "pencil on squared paper": draw_pencil_on_squares,
     "strong ruled lines": draw_on_strong_lines,
     "strong grey squares": draw_on_strong_squares,
@@ -457,7 +455,7 @@ NO_DIGIT = {
     "page of print": draw_print,
 }
 SEVERAL = {"four digits": draw_row_of, "four digits on ruled paper": draw_row_on_lines}
-KINDS = RIGHT_BEFORE | PAPER | NO_DIGIT | SEVERAL
+KINDS = ONE_DIGIT | NO_DIGIT | SEVERAL
 
 
 def draw_page(kind, images, seed):

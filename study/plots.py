@@ -46,19 +46,11 @@ def draw_runs(runs):
         for row, (variant, variant_runs) in enumerate(by_variant):
             accuracies = 100 * variant_runs["accuracy"]
             offsets = np.linspace(-0.25, 0.25, len(accuracies) + 2)[1:-1]
-            axes.scatter(
-                accuracies,
-                row + offsets,
-                s=12,
-                color=get_colour(variant),
-                alpha=0.8,
-                lw=0,
-                zorder=3,
-            )
-        published = [(figure, names.index(of)) for _, of, figure in PUBLISHED if of in names]
-        if published:
-            figures, rows = zip(*published, strict=True)
-            axes.scatter(figures, rows, s=800, marker="|", color="black", lw=1.5)
+            colour = get_colour(variant)
+            axes.scatter(accuracies, row + offsets, s=12, color=colour, alpha=0.8, lw=0, zorder=3)
+        for _, of, published in PUBLISHED:
+            if of in names:
+                axes.scatter(published, names.index(of), s=800, marker="|", color="black", lw=1.5)
         axes.grid(axis="x", alpha=0.3)
         axes.set_xlabel(ACCURACY)
     panels[0].set_yticks(range(len(names)), [f"{name} ({len(r)})" for name, r in by_variant])
