@@ -70,14 +70,6 @@ def test_a_damaged_file_is_named_and_left(results, content):
     assert file.read_text(encoding="latin-1") == content
 
 
-def test_a_file_that_can_t_be_read_is_told(results):
-    (file,) = results.folder.iterdir()
-    file.unlink()
-    file.mkdir()
-    with pytest.raises(RefusedError, match=f"can't read {file}"):
-        results.read([("book", 4)])
-
-
 @pytest.mark.parametrize(
     "folder", ["file", "file/folder", "x" * 256, *["/proc/folder"] * (sys.platform == "linux")]
 )
