@@ -27,7 +27,7 @@ def join():
 
 
 class Store(dict):
-    """What a process alone has of the store of `torch.distributed`, of which Windows has less."""
+    """A process alone keeps its store in a dict: PyTorch's `HashStore` is missing on Windows."""
 
     set = dict.__setitem__
 
