@@ -90,6 +90,8 @@ def test_what_did_not_go_on_to_its_end_is_drawn_and_not_in_the_table(tmp_path, m
     assert [axes.get_title() for axes in panels] == ["simple", "relu"]
     accuracies = curves[curves["experiment"] == "simple"]["accuracy"].tolist()
     assert panels[0].lines[0].get_xydata().tolist() == [[1, accuracies[0]], [2, accuracies[1]]]
+    marks = {line.get_color(): line.get_ydata()[0] for line in panels[0].lines[1:]}
+    assert marks == {convnets.COLOURS["0 to 1"]: 98.94, "black": 98.78}
 
 
 def test_each_learning_curve_has_the_colour_of_its_inputs_in_the_legend():
