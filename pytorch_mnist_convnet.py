@@ -144,8 +144,8 @@ def run_network(net, **settings):
 
 def create_parser():
     """Return the parser of this script's flags; `--net` sets the other flags' defaults."""
-    net_parser = command_line.OneLineParser(add_help=False, allow_abbrev=False)
-    net_parser.add_argument("--net", choices=DESIGNS, default="simple", help="(default: simple)")
+    net_parser = command_line.OneLineParser(add_help=False)
+    net_parser.add_argument("--net", choices=DESIGNS, default="simple", help="the design")
     design = DESIGNS[net_parser.parse_known_args()[0].net]
     parser = command_line.create_parser(
         "Train and test a convolutional network on MNIST. Each design has its own defaults.",
@@ -160,14 +160,14 @@ def create_parser():
         type=command_line.non_negative_float,
         default=design.weight_decay,
         metavar="RATE",
-        help="(default: %(default)s)",
+        help="L2 penalty on the weights",
     )
     parser.add_argument(
         "--extend-data",
         "--extend_data",
         action=argparse.BooleanOptionalAction,
         default=design.extend_data,
-        help="train on each image's shifts by a pixel, too (default: %(default)s)",
+        help="train on each image's shifts by a pixel, too",
     )
     return parser
 

@@ -120,8 +120,8 @@ def recognize(files, network):
 
 def main():
     parser = command_line.OneLineParser(description="Recognise handwritten digits in pictures.")
-    parser.add_argument("pictures", metavar="PICTURE", nargs="*", help="(default: draw one)")
-    parser.add_argument("--model", metavar="FILE", default=DIGITS, help="(default: %(default)s)")
+    parser.add_argument("pictures", metavar="PICTURE", nargs="*", help="without one, draw it")
+    parser.add_argument("--model", metavar="FILE", default=DIGITS, help="a saved network")
     parser.add_argument("--net", choices=models.NETWORKS, help="the network, if FILE is silent")
     parser.add_argument("--out", metavar="FILE", help="draw what was seen: a PNG, with PICTURE")
     parser.add_argument("--browser", action="store_true", help="the window, in a web browser")

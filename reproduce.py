@@ -33,24 +33,22 @@ MAX_SEED = 999_999
 
 def create_parser():
     parser = command_line.OneLineParser(
-        description="Train the network of the article and the book from many seeds, and report.",
-        allow_abbrev=False,
+        description="Train the network of the article and the book from many seeds, and report."
     )
-    add = functools.partial(command_line.add_flag, parser)
-    add(
+    parser.add_argument(
         "--seeds",
-        "how many, from 1 on, or a range of them",
         type=parse_seeds,
         default="50",
         metavar="N|A-B",
+        help="how many, from 1 on, or a range of them",
     )
-    add(
+    parser.add_argument(
         "--variants",
-        "which ones, of " + ", ".join(variants.VARIANTS),
         nargs="+",
         choices=variants.VARIANTS,
         default=list(variants.VARIANTS),
         metavar="NAME",
+        help="which ones, of " + ", ".join(variants.VARIANTS),
     )
     command_line.add_epochs_flag(parser, NUM_EPOCHS)
     add_results_flag(parser, "where results are kept")

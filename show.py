@@ -221,17 +221,16 @@ def add_network_flag(parser):
 def create_parser():
     parser = command_line.OneLineParser(
         description="Draw what a saved network does with the test images: its mistakes, what it "
-        "confuses, what its first layer looks for.",
-        allow_abbrev=False,
+        "confuses, what its first layer looks for."
     )
     parser.add_argument(
         "model",
         metavar="MODEL",
         nargs="?",
-        help="a file of --save-model (default: the one that comes along)",
+        help="a file of --save-model; without it, the network that comes along",
     )
     parser.add_argument("--log", metavar="FILE", help="draw a training's learning curve: its --log")
-    parser.add_argument("--out", metavar="FILE", help="write a PNG here (default: open a window)")
+    parser.add_argument("--out", metavar="FILE", help="write a PNG here; without it, open a window")
     add_network_flag(parser)
     command_line.add_data_root_flag(parser)
     return parser

@@ -189,9 +189,7 @@ def add_earlier(curves, file):
 
 
 def main():
-    parser = command_line.OneLineParser(
-        description="Gather the logs of convolutional networks.", allow_abbrev=False
-    )
+    parser = command_line.OneLineParser(description="Gather the logs of convolutional networks.")
     parser.add_argument("logs", nargs="+", metavar="LOG", help="a file of --log")
     add_results_flag(parser, "where data, table and picture go")
     settings = parser.parse_args()

@@ -8,13 +8,12 @@ from pathlib import Path
 from common import RefusedError
 from files import atomic
 from study import variants
-from training import command_line
 from training.checkpoint import list_differences
 
 
 def add_results_flag(parser, help):
     """Add `--results`, for a program that writes to such a folder."""
-    command_line.add_flag(parser, "--results", help, default="reproduction", metavar="FOLDER")
+    parser.add_argument("--results", default="reproduction", metavar="FOLDER", help=help)
 
 
 # How the tables in a results folder begin, by their names.

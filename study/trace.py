@@ -97,7 +97,7 @@ def parse_run(text):
 
 def main():
     parser = command_line.OneLineParser(
-        description="Follow the output neurons of a few runs over the epochs.", allow_abbrev=False
+        description="Follow the output neurons of a few runs over the epochs."
     )
     parser.add_argument("runs", nargs="+", type=parse_run, metavar="VARIANT:SEED")
     command_line.add_epochs_flag(parser, NUM_EPOCHS)

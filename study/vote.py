@@ -66,7 +66,7 @@ def keep_outputs(outputs, file):
 
 def main():
     parser = command_line.OneLineParser(
-        description="Have several saved networks vote on the test images.", allow_abbrev=False
+        description="Have several saved networks vote on the test images."
     )
     parser.add_argument(
         "files", nargs="+", metavar="MODEL", help="a file of --save-model, or of --keep"

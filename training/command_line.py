@@ -1,7 +1,6 @@
 """The training scripts' command line: flags, device, seed."""
 
 import argparse
-import functools
 import math
 import secrets
 import sys
@@ -17,7 +16,11 @@ MAX_SEED = 2**64 - 1
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser that tells of unusable flags in one line, without the usage."""
+    """An ArgumentParser that refuses flags in one line, without the usage, and lists defaults."""
+
+    def __init__(self, **settings):
+        formatter = argparse.ArgumentDefaultsHelpFormatter
+        super().__init__(allow_abbrev=False, formatter_class=formatter, **settings)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {message} (--help lists the flags)\n")
@@ -28,60 +31,52 @@ def create_parser(description, *, epochs, lr, threads=1, parents=()):
 
     Their names are those of `training.run.Settings`, besides `--seed` and `--device`.
     """
-    parser = OneLineParser(description=description, allow_abbrev=False, parents=parents)
+    parser = OneLineParser(description=description, parents=parents)
     add_epochs_flag(parser, epochs)
-    add = functools.partial(add_flag, parser)
-    add("--lr", "learning rate", type=_positive_float, default=lr, metavar="RATE")
-    add("--batch-size", "images a step", type=positive_int, default=common.BATCH_SIZE, metavar="N")
-    add_device_flag(parser)
-    add("--threads", "CPU threads", type=_threads, default=threads, metavar="N")
-    add_data_root_flag(parser)
-
     add = parser.add_argument
-    text = "for initialisation and shuffling (default: drawn, or the checkpoint's)"
-    add("--seed", help=text, type=valid_seed, metavar="N")
-    text = "subtract the mean from the inputs, and divide by their deviation (default: no)"
-    add("--normalize", help=text, action="store_true")
-    text = "test after each epoch, too (default: no)"
-    add("--test-each-epoch", help=text, action="store_true")
-    text = "show a bar instead of progress lines (default: no)"
-    add("--quiet", help=text, action="store_true")
+    add("--lr", type=_positive_float, default=lr, metavar="RATE", help="learning rate")
+    number = {"type": positive_int, "metavar": "N"}
+    add("--batch-size", **number, default=common.BATCH_SIZE, help="images a step")
+    add_device_flag(parser)
+    add("--threads", type=_threads, default=threads, metavar="N", help="CPU threads")
+    add_data_root_flag(parser)
+    text = "for initialisation and shuffling; without it, the checkpoint's, or drawn"
+    add("--seed", type=valid_seed, metavar="N", help=text)
+    text = "subtract the mean from the inputs, and divide by their deviation"
+    add("--normalize", action="store_true", help=text)
+    add("--test-each-epoch", action="store_true", help="test after each epoch, too")
+    add("--quiet", action="store_true", help="show a bar instead of progress lines")
     for flag, text in {
         "--save-model": "write the trained state_dict here",
         "--checkpoint": "write the training's state here after each epoch; resume from it",
         "--log": "write settings, losses, test accuracies and seconds here, as CSV",
     }.items():
-        add(flag, help=f"{text} (default: nowhere)", metavar="FILE")
+        add(flag, metavar="FILE", help=text)
     return parser
-
-
-def add_flag(parser, flag, help, **settings):
-    """Add a flag whose help ends with its default."""
-    parser.add_argument(flag, help=f"{help} (default: %(default)s)", **settings)
 
 
 def add_epochs_flag(parser, default):
     """Add `--epochs`, for a program that trains."""
     text = "passes over the training data"
-    add_flag(parser, "--epochs", text, type=positive_int, default=default, metavar="N")
+    parser.add_argument("--epochs", type=positive_int, default=default, metavar="N", help=text)
 
 
 def add_device_flag(parser):
     """Add `--device`, for a program that trains."""
     text = "cpu, cuda, mps, another of PyTorch's names, or auto: an accelerator if there is one"
-    add_flag(parser, "--device", text, type=usable_device, default="cpu", metavar="NAME")
+    parser.add_argument("--device", type=usable_device, default="cpu", metavar="NAME", help=text)
 
 
 def add_data_root_flag(parser):
     """Add `--data-root`, for a script that reads MNIST."""
-    root = common.DEFAULT_ROOT
-    add_flag(parser, "--data-root", "the folder above MNIST/raw", default=root, metavar="FOLDER")
+    text = "the folder above MNIST/raw"
+    parser.add_argument("--data-root", default=common.DEFAULT_ROOT, metavar="FOLDER", help=text)
 
 
 def add_hidden_size_flag(parser, default):
     """Add `--hidden-size`, for the dense network."""
     text = "hidden neurons"
-    add_flag(parser, "--hidden-size", text, type=positive_int, default=default, metavar="N")
+    parser.add_argument("--hidden-size", type=positive_int, default=default, metavar="N", help=text)
 
 
 def start(parser):

@@ -37,15 +37,15 @@ def test_help_names_each_flag_and_its_default(parser):
         "--lr RATE": "3.0",
         "--batch-size N": "10",
         "--threads N": "1",
-        "--seed N": "drawn, or the checkpoint's",
+        "--seed N": "None",
         "--device NAME": "cpu",
         "--data-root FOLDER": "./data",
-        "--save-model FILE": "nowhere",
-        "--checkpoint FILE": "nowhere",
-        "--log FILE": "nowhere",
-        "--test-each-epoch": "no",
-        "--normalize": "no",
-        "--quiet": "no",
+        "--save-model FILE": "None",
+        "--checkpoint FILE": "None",
+        "--log FILE": "None",
+        "--test-each-epoch": "False",
+        "--normalize": "False",
+        "--quiet": "False",
     }
     for flag, default in defaults.items():
         pattern = rf"{flag} [^(]*(\([^)]*\) )?[^(]*\(default: {re.escape(default)}\)"
