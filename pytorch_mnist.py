@@ -77,8 +77,8 @@ def run_network(net, *, train_network=common.train_network, **settings):
     `settings` are fields of `training.run.Settings`, such as `log="losses.csv"`; epochs and
     learning rate are the constants above unless they are given. `train_network` is the training
     loop: `backprop_manual_mnist.py` gives its own. To repeat a run, call `torch.manual_seed` before
-    the net is created. Raises ValueError for settings, data or files that can't be used, and for
-    a loss that is not finite.
+    the net is created. Raises RefusedError for data or files that can't be used, and for a loss
+    that is not finite.
     """
     settings = Settings(**{"epochs": NUM_EPOCHS, "lr": LEARNING_RATE, **settings})
     sgd = torch.optim.SGD(net.parameters(), lr=settings.lr)

@@ -89,7 +89,8 @@ def lock(file):
             file_lock.acquire()
         except Timeout:
             raise RefusedError(
-                f"another training is at work with {file}; wait for it, or write to another place"
+                f"another training is at work with {file}, or it was given twice; wait, or give "
+                "another name"
             ) from None
     try:
         for leftover in file.parent.glob(f".{glob.escape(file.name)}.{'[0-9a-f]' * 16}.tmp"):

@@ -1,6 +1,7 @@
 """The training scripts' command line: flags, device, seed."""
 
 import argparse
+import contextlib
 import math
 import secrets
 import sys
@@ -10,9 +11,6 @@ import torch
 import common
 from common import RefusedError
 from training import checkpoint
-from training.run import MAX_THREADS
-
-MAX_SEED = 2**64 - 1
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -34,11 +32,11 @@ def create_parser(description, *, epochs, lr, threads=1, parents=()):
     parser = OneLineParser(description=description, parents=parents)
     add_epochs_flag(parser, epochs)
     add = parser.add_argument
-    add("--lr", type=_positive_float, default=lr, metavar="RATE", help="learning rate")
+    add("--lr", type=positive_float, default=lr, metavar="RATE", help="learning rate")
     number = {"type": positive_int, "metavar": "N"}
     add("--batch-size", **number, default=common.BATCH_SIZE, help="images a step")
     add_device_flag(parser)
-    add("--threads", type=_threads, default=threads, metavar="N", help="CPU threads")
+    add("--threads", type=thread_count, default=threads, metavar="N", help="CPU threads")
     add_data_root_flag(parser)
     text = "for initialisation and shuffling; without it, the checkpoint's, or drawn"
     add("--seed", type=valid_seed, metavar="N", help=text)
@@ -85,8 +83,6 @@ def start(parser):
     The settings are a dict of keyword arguments, by the flags' names. What it takes to
     repeat the run goes to stderr.
     """
-    if sys.stdout is None:
-        raise RefusedError("stdout is closed, so there is nowhere to print the results")
     settings = vars(parser.parse_args())
     seed, device = settings.pop("seed"), settings.pop("device")
     file = settings["checkpoint"]
@@ -107,35 +103,25 @@ def start(parser):
     return device, settings
 
 
-def positive_int(text):
-    return _check(text, int, lambda number: 1 <= number < 2**31, "a whole number of 1 or more")
+def _number(convert, is_valid, wanted):
+    """Return a function that makes a flag's text a number, as argparse's `type`."""
 
-
-def _positive_float(text):
-    return _check(text, float, lambda number: 0 < number < math.inf, "a finite number above 0")
-
-
-def non_negative_float(text):
-    return _check(text, float, lambda number: 0 <= number < math.inf, "a finite number, 0 or more")
-
-
-def _threads(text):
-    limit = MAX_THREADS
-    return _check(text, int, lambda number: 1 <= number <= limit, f"a whole number, 1 to {limit}")
-
-
-def valid_seed(text):
-    return _check(text, int, lambda seed: 0 <= seed <= MAX_SEED, "a whole number, 0 to 2**64 - 1")
-
-
-def _check(text, convert, is_valid, wanted):
-    try:
-        value = convert(text)
-    except ValueError:
-        value = None
-    if value is None or not is_valid(value):
+    def parse(text):
+        with contextlib.suppress(ValueError):
+            if is_valid(number := convert(text)):
+                return number
         raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return value
+
+    return parse
+
+
+positive_int = _number(int, lambda number: 1 <= number < 2**31, "a whole number of 1 or more")
+positive_float = _number(float, lambda number: 0 < number < math.inf, "a finite number above 0")
+non_negative_float = _number(
+    float, lambda number: 0 <= number < math.inf, "a finite number, 0 or more"
+)
+thread_count = _number(int, lambda number: 1 <= number <= 1024, "a whole number, 1 to 1024")
+valid_seed = _number(int, lambda seed: 0 <= seed < 2**64, "a whole number, 0 to 2**64 - 1")
 
 
 def usable_device(text):

@@ -1,7 +1,6 @@
 """What a training needs around its loops: data, threads, checkpoint, log, a saved network."""
 
 import contextlib
-import itertools
 import platform
 import sys
 from dataclasses import dataclass
@@ -9,12 +8,9 @@ from dataclasses import dataclass
 import torch
 
 import common
-from common import RefusedError
 from files import atomic, states
 from training.checkpoint import Checkpoint, describe_optimizer, read_seed
 from training.progress import Bar, Log
-
-MAX_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -39,20 +35,6 @@ class Settings:
     test_each_epoch: bool = False
     log: str | None = None
     quiet: bool = False
-
-    def __post_init__(self):
-        if self.epochs < 1:
-            raise RefusedError(f"the number of epochs must be at least 1, not {self.epochs}")
-        if not 1 <= self.threads <= MAX_THREADS:
-            raise RefusedError(f"threads must be 1 to {MAX_THREADS}, not {self.threads}")
-        for (name, file), (other, other_file) in itertools.combinations(self.get_files(), 2):
-            if atomic.resolve(file) == atomic.resolve(other_file):
-                raise RefusedError(f"{name} and {other} can't be the same file, {file}")
-
-    def get_files(self):
-        """Return the names and paths of the files that the training writes."""
-        files = {name: getattr(self, name) for name in ("save_model", "checkpoint", "log")}
-        return [(name, file) for name, file in files.items() if file is not None]
 
 
 class Run:
@@ -85,9 +67,10 @@ class Run:
     def __enter__(self):
         settings = self.settings
         with contextlib.ExitStack() as stack:
-            for _, file in settings.get_files():
-                atomic.check_writable(file)
-                stack.enter_context(atomic.lock(file))
+            for file in (settings.save_model, settings.checkpoint, settings.log):
+                if file is not None:
+                    atomic.check_writable(file)
+                    stack.enter_context(atomic.lock(file))
             if settings.save_model is not None:
                 states.check_replaceable(settings.save_model, self.net)
             self._tell_of_unknown_arguments()

@@ -133,7 +133,7 @@ def test_a_second_training_with_a_file_is_refused_and_a_third_afterwards_not(tmp
     with atomic.lock(file):
         for same in (file, tmp_path / "." / "file"):
             with (
-                pytest.raises(RefusedError, match=f"is at work with {re.escape(str(file))}; wait"),
+                pytest.raises(RefusedError, match=f"is at work with {re.escape(str(file))}, or"),
                 atomic.lock(same),
             ):
                 pytest.fail("two at a time")

@@ -18,7 +18,7 @@ import pytorch_mnist_convnet
 from common import RefusedError
 from files import models, states
 from training import progress
-from training.run import MAX_THREADS, Run, Settings, use_threads
+from training.run import Run, Settings, use_threads
 
 pytestmark = pytest.mark.usefixtures("small_mnist")
 
@@ -253,15 +253,14 @@ def test_a_wrapped_network_is_trained_saved_and_resumed(net, tmp_path, wrap):
 
 def test_no_two_of_its_files_may_be_one(net, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    refuse("save_model and log can't be the same file", net, save_model="file", log="./file")
+    refuse("file, or it was given twice", net, save_model="file", log="./file")
     names = ["file", "./file", tmp_path / "file"]
     if os.name != "nt":  # where only an administrator may make links
         (tmp_path / "link").symlink_to("file")
         names.append("link")
     for exists in (False, True):
         for name in names:
-            match = "save_model and checkpoint can't be the same file"
-            refuse(match, net, save_model=name, checkpoint="file")
+            refuse("file, or it was given twice", net, save_model=name, checkpoint="file")
         if not exists:
             with create_run(net, checkpoint="file") as run:
                 list(run.epochs)
@@ -275,9 +274,6 @@ def test_files_that_can_t_be_written_are_refused_before_the_training(net, tmp_pa
         refuse("is not a regular file", net, **{name: tmp_path})
         if os.name != "nt":
             refuse("is not a regular file", net, **{name: "/dev/zero"})
-    refuse("must be at least 1, not 0", net, epochs=0)
-    for threads in (0, MAX_THREADS + 1, 100_000):
-        refuse(f"threads must be 1 to {MAX_THREADS}, not {threads}", net, threads=threads)
     (tmp_path / "thesis").write_text("my thesis")
     refuse("is not a saved network", net, save_model=tmp_path / "thesis")
     refuse("is damaged, or no file of PyTorch's", net, checkpoint=tmp_path / "thesis")
@@ -295,7 +291,7 @@ def test_files_that_can_t_be_written_are_refused_before_the_training(net, tmp_pa
 def test_a_second_training_with_one_of_its_files_is_refused_at_its_start(net, tmp_path, name):
     file = tmp_path / "file"
     with create_run(net, epochs=1, **{name: file}):
-        message = f"another training is at work with {re.escape(str(file))}; wait"
+        message = f"another training is at work with {re.escape(str(file))}, or"
         refuse(message, net, **{name: file})
     assert not (tmp_path / ".file.lock").exists() or os.name == "nt"
 
