@@ -1,4 +1,4 @@
-"""A training's progress as data: its log, a CSV file, and a bar. Both are told as `report=` is."""
+"""A training's progress as data: its log, a CSV file."""
 
 import csv
 import io
@@ -126,30 +126,3 @@ def _read_row(row):
     ):
         raise ValueError
     return place, values
-
-
-class Bar:
-    """A bar on stderr, in place of the printed lines; none where stderr is a file."""
-
-    def __init__(self):
-        self.bar = None
-
-    def report(self, epoch, num_epochs, step, num_steps, loss):
-        if self.bar is None:
-            from tqdm.auto import tqdm
-
-            is_notebook = "ipykernel" in sys.modules
-            self.bar = tqdm(
-                total=num_epochs * num_steps, unit="step", disable=False if is_notebook else None
-            )
-        self.bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-        self.bar.update((epoch - 1) * num_steps + step - self.bar.n)
-
-    def clear(self):
-        """Make room for a line of text."""
-        if self.bar is not None:
-            self.bar.clear()
-
-    def close(self):
-        if self.bar is not None:
-            self.bar.close()

@@ -10,7 +10,7 @@ import torch
 import common
 from files import atomic, states
 from training.checkpoint import Checkpoint, describe_optimizer, read_seed
-from training.progress import Bar, Log
+from training.progress import Log
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ class Run:
         self.train_loader = common.get_train_loader(extend_data=settings.extend_data, **data)
         self.test_loader = common.get_test_loader(**data)
         self.description = states.describe(net, loss_function, data["transform"])
-        self.bar = Bar() if settings.quiet else None
-        self.checkpoint = self.log = None
+        self.bar = self.checkpoint = self.log = None
         self.first_epoch = 1
 
     def __enter__(self):
@@ -75,14 +74,14 @@ class Run:
                 states.check_replaceable(settings.save_model, self.net)
             self._tell_of_unknown_arguments()
             self._open_checkpoint_and_log()
+            if settings.quiet:
+                self.bar = stack.enter_context(self._create_bar())
             stack.enter_context(use_threads(settings.threads))
             self._exit_stack = stack.pop_all()
         return self
 
     def __exit__(self, kind, error, traceback):
         with self._exit_stack:
-            if self.bar is not None:
-                self.bar.close()
             if kind is None and self.settings.save_model is not None:
                 states.save_model(self.net, self.settings.save_model, self.description)
 
@@ -134,6 +133,17 @@ class Run:
             }
             self.log = Log(settings.log, training, self.first_epoch if self.checkpoint else None)
 
+    def _create_bar(self):
+        from tqdm.auto import tqdm
+
+        num_steps = len(self.train_loader)
+        return tqdm(
+            total=self.settings.epochs * num_steps,
+            initial=(self.first_epoch - 1) * num_steps,
+            unit="step",
+            disable=not (sys.stderr.isatty() or "ipykernel" in sys.modules),  # none in a file
+        )
+
     @property
     def epochs(self):
         """The epochs that are left; between them, tests are made and the checkpoint is written."""
@@ -150,8 +160,11 @@ class Run:
 
     def report(self, epoch, num_epochs, step, num_steps, loss):
         """Print the article's progress line, or move the bar; write the log."""
-        report = common.print_progress if self.bar is None else self.bar.report
-        report(epoch, num_epochs, step, num_steps, loss)
+        if self.bar is None:
+            common.print_progress(epoch, num_epochs, step, num_steps, loss)
+        else:
+            self.bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+            self.bar.update((epoch - 1) * num_steps + step - self.bar.n)
         if self.log is not None:
             self.log.report(epoch, num_epochs, step, num_steps, loss)
 
