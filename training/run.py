@@ -9,7 +9,7 @@ import torch
 
 import common
 from files import atomic, states
-from training.checkpoint import Checkpoint, describe_optimizer, read_seed
+from training.checkpoint import Checkpoint, describe_optimizer
 from training.progress import Log
 
 
@@ -105,23 +105,22 @@ class Run:
                 common.name_data(loader.dataset) for loader in (self.train_loader, self.test_loader)
             ],
         }
-        seed = None
         if settings.checkpoint is not None:
-            seed = read_seed(settings.checkpoint)
             self.checkpoint = Checkpoint(
                 settings.checkpoint, what_it_is, self.net, self.optimizer, self.stateful
             )
-        if settings.log is not None and seed is None:
-            seed = find_seed(self.net, self.description["arguments"])
+            self.first_epoch = 1 + self.checkpoint.resume(settings.epochs)
+        if settings.log is not None:
+            if self.first_epoch > 1:
+                seed = torch.initial_seed()  # which the checkpoint has restored
+            else:
+                seed = find_seed(self.net, self.description["arguments"])
             if seed is None:
                 print(
                     f"{settings.log} names no seed: the network can't be made again from that of "
                     "torch.manual_seed; perhaps more was drawn at random in between",
                     file=sys.stderr,
                 )
-        if self.checkpoint:
-            self.first_epoch = 1 + self.checkpoint.resume(settings.epochs)
-        if settings.log is not None:
             training = what_it_is | {
                 "parameters": sum(parameter.numel() for parameter in self.net.parameters()),
                 "epochs": settings.epochs,
