@@ -19,14 +19,10 @@ def resolve(file):
 
 
 def expand(names):
-    """Return the files' names, those that match in place of `*.csv`, as Windows' shells leave it.
-
-    A name that is a file's, or that nothing matches, stays as it is.
-    """
+    """Return the files' names, in place of `*.csv`, as Windows' shells leave it, all that match."""
     expanded = []
     for name in names:
-        is_pattern = not Path(name).exists()
-        expanded += (sorted(glob.glob(name)) if is_pattern else []) or [name]  # noqa: PTH207
+        expanded += ("*" in name and sorted(glob.glob(name))) or [name]  # noqa: PTH207
     return expanded
 
 
@@ -52,7 +48,7 @@ def check_writable(file, num_bytes=0):
 
 
 def write(file, save):
-    """Have `save(stream)` write the new content of `file`: atomically, durably.
+    """Have `save(stream)` write the new content of `file`, and replace that when it is on the disk.
 
     Raises RefusedError if that fails; what was there before is then untouched.
     """
@@ -65,7 +61,6 @@ def write(file, save):
                 stream.flush()
                 os.fsync(stream.fileno())
             _replace(temporary_file, file)
-            _sync_folder(file.parent)
         finally:
             _remove(temporary_file)
 
@@ -110,12 +105,8 @@ def _explain(file):
 
 
 def _resolve_target(file):
-    """Return the absolute path to write to. Raises RefusedError if no file can be there."""
-    if not str(file) or str(file).endswith(("/", os.sep)):
-        raise RefusedError(f"can't save to {str(file)!r}: that names no file")
+    """Return the absolute path to write to. Raises RefusedError if what is there must stay."""
     file = resolve(file)
-    if not file.parent.is_dir():
-        raise RefusedError(f"can't save to {file}: there is no folder {file.parent}")
     if file.exists() and not file.is_file():
         raise RefusedError(f"can't save to {file}: it exists and is not a regular file")
     if file.exists() and not file.stat().st_mode & stat.S_IWUSR:
@@ -144,14 +135,3 @@ def _replace(source, file):
                 raise
             time.sleep(seconds)
     return os.replace(source, file)
-
-
-def _sync_folder(folder):
-    # The new name is durable when its folder is. Windows can't open a folder, and some disks can't
-    # sync one; the file is in its place by now.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

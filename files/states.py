@@ -197,7 +197,7 @@ def check_readable(content, file):
 
 
 def write(content, file):
-    """Write tensors and plain values to `file`: atomically, and durably. Raises RefusedError."""
+    """Write tensors and plain values to `file`, atomically. Raises RefusedError."""
     buffer = io.BytesIO()  # so that a full disk is the system's error, not PyTorch's
     torch.save(content, buffer)
     atomic.write(file, lambda stream: stream.write(buffer.getbuffer()))

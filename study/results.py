@@ -101,6 +101,6 @@ class RunResults:
         return result
 
     def write(self, result):
-        """Write a result to its file, atomically and durably. Raises RefusedError."""
+        """Write a result to its file, atomically. Raises RefusedError."""
         file = self._get_file(result["variant"], result["seed"])
         atomic.write_text(file, json.dumps(result, indent=1))

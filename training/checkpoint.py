@@ -76,7 +76,7 @@ class Checkpoint:
         self._device_index = [] if self.device.type == "mps" else [self.device]
 
     def write(self, epoch):
-        """Write the state after this epoch, atomically and durably. Raises RefusedError."""
+        """Write the state after this epoch, atomically. Raises RefusedError."""
         states.write(self._get_content(epoch), self.file)
 
     def _get_content(self, epoch):

@@ -28,18 +28,13 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path):
 
 
 def test_the_content_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
-    """And the name, which is in the folder, before `write` returns, where folders are synced."""
     calls = []
     fsync, replace = os.fsync, os.replace
 
     def record_fsync(descriptor):
         status = os.fstat(descriptor)
-        (target,) = [
-            path
-            for path in (tmp_path, *tmp_path.iterdir())
-            if os.path.samestat(path.stat(), status)
-        ]
-        calls.append(("fsync", target, None if target.is_dir() else target.read_text()))
+        (target,) = [path for path in tmp_path.iterdir() if os.path.samestat(path.stat(), status)]
+        calls.append(("fsync", target, target.read_text()))
         fsync(descriptor)
 
     def record_replace(source, target):
@@ -53,17 +48,14 @@ def test_the_content_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatc
 
     (_, temporary_file, _), *_ = calls
     assert temporary_file.parent == tmp_path  # os.replace can't move between file systems
-    expected = [("fsync", temporary_file, "content"), ("replace", temporary_file, file)]
-    if os.name != "nt":  # which syncs no folders
-        expected.append(("fsync", tmp_path, None))
-    assert calls == expected
+    assert calls == [("fsync", temporary_file, "content"), ("replace", temporary_file, file)]
 
 
 def test_patterns_are_expanded_which_windows_shells_leave_as_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("b.csv", "[a].csv", "c.txt"):
         (tmp_path / name).touch()
-    given = ["*.csv", "[a].csv", "no*.csv", str(tmp_path / "?.txt")]
+    given = ["*.csv", "[a].csv", "no*.csv", str(tmp_path / "*.txt")]
     expected = ["[a].csv", "b.csv", "[a].csv", "no*.csv", str(tmp_path / "c.txt")]
     assert atomic.expand(given) == expected
 
@@ -98,9 +90,8 @@ def test_so_does_an_interrupted_writer(tmp_path):
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("missing/file", f"there is no folder .*{re.escape(os.sep)}missing$"),
+        ("missing/file", "can't save to .*/missing/file: "),
         (".", "it exists and is not a regular file"),
-        ("new/", "that names no file"),
         ("x" * 252, "can't save to .*" if os.name == "nt" else "File name too long$"),
     ],
 )
