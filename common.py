@@ -99,9 +99,6 @@ class InMemory:
     def _check_exists(self):  # torchvision asks before a download
         return _has_files(self.raw_folder)
 
-    def _check_legacy_exist(self):  # what torchvision before 0.9 made of the files
-        return False
-
     def _load_data(self):
         folder, part = Path(self.raw_folder), "train" if self.train else "t10k"
         images = read_idx(folder / f"{part}-images-idx3-ubyte")
@@ -151,21 +148,18 @@ def read_idx(file):
     if found is None:
         raise RefusedError(f"{packed.name} is missing in {file.parent}: copy it there")
     try:
-        with (gzip.open if found is packed else open)(found, "rb") as stream:
-            zeros, kind, num_dimensions = stream.read(2), *stream.read(2)
-            shape = [int.from_bytes(stream.read(4), "big") for _ in range(num_dimensions)]
-            size = math.prod(shape)
-            if zeros != b"\0\0" or kind != 8 or not 0 < num_dimensions < 4 or not 0 < size <= 2**30:
-                raise ValueError("its header is not that of images or labels of one byte each")
-            content = bytearray(stream.read(size + 1))
-        if len(content) != size:
-            raise EOFError(f"its header tells of {size} bytes, it has {len(content)} or more")
-    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        content = found.read_bytes()
+        content = bytearray(gzip.decompress(content) if found is packed else content)
+        if content[:3] != b"\0\0\x08":
+            raise ValueError("its header is not that of images or labels of one byte each")
+        start = 4 + 4 * content[3]
+        shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
+        return torch.frombuffer(content, dtype=torch.uint8, offset=start).view(shape)
+    except (EOFError, IndexError, ValueError, RuntimeError, zlib.error, gzip.BadGzipFile) as error:
         raise RefusedError(
             f"{found} is damaged ({error}): copy it anew, or remove it and all others of its "
             "folder to have them downloaded"
         ) from error
-    return torch.frombuffer(content, dtype=torch.uint8).view(shape)
 
 
 def _has_files(raw_folder):

@@ -142,9 +142,7 @@ def test_an_unpacked_file_of_another_length_is_refused(change, tmp_path):
     write_data(raw, pack=False)
     file = raw / "train-labels-idx1-ubyte"
     file.write_bytes(change(file.read_bytes()))
-    with pytest.raises(
-        common.RefusedError, match=f"{re.escape(str(file))} is damaged .*its header tells of 20"
-    ):
+    with pytest.raises(common.RefusedError, match=f"{re.escape(str(file))} is damaged .*\\[20\\]"):
         common.get_dataset(tmp_path)
 
 
