@@ -49,12 +49,12 @@ class InMemory:
     same names. A `.gz` is read without unpacking it, so nothing is written into the folder.
     """
 
-    # A tensor, since CUDA divides by a plain number otherwise, and rounds another last bit.
+    # A tensor: by a plain number, CUDA multiplies with its reciprocal, which rounds differently.
     white = torch.tensor(255.0)
 
     def __getitems__(self, indices):
         """Return the items of these indices: a `Batch`, or a list if each is made singly."""
-        # At once, it can be done for what is ours: uint8 images, `ToTensor`, then `Normalize`.
+        # Only `ToTensor` and `Normalize`, of uint8 images, can be done for a whole batch at once.
         compose = type(self.transform) is transforms.Compose
         steps = self.transform.transforms if compose else [self.transform]
         if (

@@ -149,7 +149,7 @@ def _guess(state, network, file):
             "network": NETWORKS[name],
             "arguments": {"hidden_size": len(hidden)} if is_dense and hidden is not None else {},
             "loss": "MSELoss()" if is_dense else "CrossEntropyLoss()",
-            # as it once was said
+            # as files of earlier versions say it
             "transform": "Normalize" if states.get_notes(state).get("normalized") else "",
         }
         try:

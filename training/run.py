@@ -96,7 +96,7 @@ class Run:
 
     def _open_checkpoint_and_log(self):
         settings = self.settings
-        what_it_is = self.description | {
+        identity = self.description | {  # what makes it this training and no other
             "repr": " ".join(repr(states.unwrap(self.net)).split()),
             **describe_optimizer(self.optimizer),
             "batch_size": self.train_loader.batch_size,
@@ -107,7 +107,7 @@ class Run:
         }
         if settings.checkpoint is not None:
             self.checkpoint = Checkpoint(
-                settings.checkpoint, what_it_is, self.net, self.optimizer, self.stateful
+                settings.checkpoint, identity, self.net, self.optimizer, self.stateful
             )
             self.first_epoch = 1 + self.checkpoint.resume(settings.epochs)
         if settings.log is not None:
@@ -121,7 +121,7 @@ class Run:
                     "torch.manual_seed; perhaps more was drawn at random in between",
                     file=sys.stderr,
                 )
-            training = what_it_is | {
+            training = identity | {
                 "parameters": sum(parameter.numel() for parameter in self.net.parameters()),
                 "epochs": settings.epochs,
                 "seed": seed,
