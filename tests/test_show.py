@@ -236,7 +236,7 @@ def test_a_log_is_drawn_over_the_epochs(tmp_path, run_script):
     ("arguments", "message"),
     [
         (["missing.pt", "--out", "x.png"], "there is no file"),
-        (["model.pt", "--out", "no/folder/x.png"], r"can't save to no.folder.x\\.png: "),
+        (["model.pt", "--out", "no/folder/x.png"], r"can't save to no.folder.x\.png: "),
         (["model.pt"], "there is no display"),
         (["model.pt", "--out", "model.pt"], "doesn't end in .png"),
         (["other.pt", "--out", "x.png"], "a network that is none of dense, simple"),

@@ -36,15 +36,14 @@ def list_differences(here, there, ignored=()):
     return [
         f"{name}: {here.get(name)!r} here, {there.get(name)!r} in the file"
         for name in here | there
-        if name not in ignored and _differ(here.get(name), there.get(name))
+        if name not in ignored and _get_value(here, name) != _get_value(there, name)
     ]
 
 
-def _differ(value, other):
-    try:  # a setting that another version of PyTorch doesn't know yet counts as off
-        return bool((value or None) != (other or None))
-    except RuntimeError:  # tensors of several numbers
-        return True
+def _get_value(settings, name):
+    # A setting that another version of PyTorch doesn't know yet counts as off; 0 may be a seed.
+    value = settings.get(name)
+    return None if value is False or value == [] else value
 
 
 class Checkpoint:

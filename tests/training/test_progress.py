@@ -105,6 +105,14 @@ def test_a_seed_that_does_not_repeat_the_training_is_not_logged(small_mnist, tmp
     ]
 
 
+def test_a_training_of_no_known_seed_leaves_the_log_of_seed_0(small_mnist, files):
+    train(1, seed=0, log=files["log"])
+    content = files["log"].read_text()
+    with pytest.raises(RefusedError, match="seed: None here, 0 in the file"):
+        pytorch_mnist.run_network(pytorch_mnist.Net(), epochs=1, **SETTINGS, **files)
+    assert files["log"].read_text() == content
+
+
 @pytest.mark.parametrize("place", [(1, 100), (2, 100)])
 def test_a_resumed_training_goes_on_in_its_log_without_doubling(
     small_mnist, tmp_path, files, monkeypatch, place
