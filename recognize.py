@@ -24,6 +24,7 @@ from common import RefusedError
 from files import models
 from handwriting import DIGITS, pictures
 from handwriting.page import find_digits, get_stroke_width
+from show import add_network_flag, check_out, show_figure
 from training import command_line
 
 BOX = 20  # pixels of the 28: the longer side of a digit
@@ -122,13 +123,16 @@ def main():
     parser = command_line.OneLineParser(description="Recognise handwritten digits in pictures.")
     parser.add_argument("pictures", metavar="PICTURE", nargs="*", help="without one, draw it")
     parser.add_argument("--model", metavar="FILE", default=DIGITS, help="a saved network")
-    parser.add_argument("--net", choices=models.NETWORKS, help="the network, if FILE is silent")
+    add_network_flag(parser)
     parser.add_argument("--out", metavar="FILE", help="draw what was seen: a PNG, with PICTURE")
     parser.add_argument("--browser", action="store_true", help="the window, in a web browser")
     settings = parser.parse_args()
     torch.set_num_threads(1)  # the fastest for one image
     files = pictures.expand(settings.pictures)
-    pictures.check_out(settings.out, files)
+    if settings.out is not None:
+        check_out(settings.out, files)
+        if not files:
+            raise RefusedError("--out needs a PICTURE")
     if files and settings.browser:
         raise RefusedError("--browser opens the window to draw in: leave PICTURE out")
     network = models.load(settings.model, settings.net)
@@ -141,7 +145,8 @@ def main():
     if settings.out is not None:
         from handwriting import drawing
 
-        drawing.save(settings.out, results)
+        size = (12, 3.5 * len(results))
+        show_figure(lambda figure: drawing.draw(figure, results), settings.out, size)
     if any(page is None for *_, page, _ in results):
         sys.exit(1)
 

@@ -212,9 +212,21 @@ def show_figure(draw_on, out, size=SIZE):
     pyplot.show()
 
 
+def check_out(out, inputs=()):
+    """Raise RefusedError unless a picture can be written to `out`.
+
+    A PNG only, and none of the inputs, lest a slip of the hand replace a model or a photograph.
+    """
+    if not out.lower().endswith(".png"):
+        raise RefusedError(f"--out writes a PNG; {out} doesn't end in .png")
+    if atomic.resolve(out) in map(atomic.resolve, inputs):
+        raise RefusedError(f"--out would replace {out}, which is to be read")
+    atomic.check_writable(out)
+
+
 def add_network_flag(parser):
     """Add `--net`, for a program that reads saved networks."""
-    text = "the network, where MODEL doesn't say which it is"
+    text = "the network, where its file doesn't say which it is"
     parser.add_argument("--net", choices=models.NETWORKS, help=text)
 
 
@@ -241,10 +253,7 @@ def main():
     if settings.model is not None and settings.log is not None:
         raise RefusedError("give either a saved network, MODEL, or the --log of a training")
     if settings.out is not None:
-        # A PNG only, lest a slip of the hand replace the model.
-        if not settings.out.lower().endswith(".png"):
-            raise RefusedError(f"--out writes a PNG; {settings.out} doesn't end in .png")
-        atomic.check_writable(settings.out)
+        check_out(settings.out)
 
     if settings.log is None:
         network = models.load(settings.model or DIGITS, settings.net)

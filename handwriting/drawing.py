@@ -3,11 +3,9 @@
 import contextlib
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from common import RefusedError
-from files import atomic
 from handwriting.pictures import to_bands
 
 
@@ -39,10 +37,3 @@ def draw(figure, results):
             colour = bar.get_facecolor()  # which tells whose outputs these are
             box = Rectangle((left, top), right - left, bottom - top, fill=False, color=colour)
             given.add_patch(box)
-
-
-def save(file, results):
-    """Write the drawing of the results as a PNG."""
-    figure = Figure(figsize=(12, 3.5 * len(results)), layout="constrained")
-    draw(figure, results)
-    atomic.write(file, lambda stream: figure.savefig(stream, format="png"))

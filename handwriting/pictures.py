@@ -26,20 +26,6 @@ def expand(names):
     return files
 
 
-def check_out(out, files):
-    """Raise RefusedError unless the pictures' drawing can go to `out`, or there is to be none.
-
-    To a PNG only, lest a slip of the hand replace the model or a picture's original.
-    """
-    if out is None:
-        return
-    if not out.lower().endswith(".png") or atomic.resolve(out) in map(atomic.resolve, files):
-        raise RefusedError(f"--out writes a new PNG, and not to {out}")
-    if not files:
-        raise RefusedError("--out needs a PICTURE")
-    atomic.check_writable(out)
-
-
 def to_printable(name):
     """Return a file's name with escapes for what the terminal's code page lacks."""
     encoding = sys.stdout.encoding or "utf-8"

@@ -519,7 +519,7 @@ def test_a_name_outside_the_code_page_is_printed_with_escapes(network, tmp_path,
         (["seven.png", "--model", "seven.png"], "is a picture, not a saved network"),
         (["--out", "x.png"], "--out needs a PICTURE"),
         ([], "there is no display.*--browser"),
-        (["seven.png", "--out", "seven.png"], "writes a new PNG"),
+        (["seven.png", "--out", "seven.png"], "would replace seven.png"),
         (["seven.png", "--browser"], "leave PICTURE out"),
     ],
 )
