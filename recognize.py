@@ -103,7 +103,7 @@ def describe(page):
 
 
 def recognize(files, network):
-    """Print a line for each file; return (name, picture, predictions or None, message) of each."""
+    """Print a line for each file; return (file, picture, predictions or None, message) of each."""
     results = []
     for file in files:
         picture = page = None
@@ -113,9 +113,8 @@ def recognize(files, network):
             message = describe(page)
         except RefusedError as error:
             message = f"no answer: {error}"
-        name = pictures.to_printable(file)
-        print(f"{name}: {message.replace(file, name)}", flush=True)
-        results.append((name, picture, page, message))
+        print(f"{file}: {message}", flush=True)
+        results.append((file, picture, page, message))
     return results
 
 

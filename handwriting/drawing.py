@@ -10,13 +10,14 @@ from handwriting.pictures import to_bands
 
 
 def draw(figure, results):
-    """Draw a row for each result of `recognize.recognize`: (name, picture, page, message)."""
+    """Draw a row for each result of `recognize.recognize`: (file, picture, page, message)."""
     all_axes = figure.subplots(len(results), 3, squeeze=False)
-    for axes, (name, picture, page, message) in zip(all_axes, results, strict=True):
+    for axes, (file, picture, page, message) in zip(all_axes, results, strict=True):
         given, seen, outputs = axes
         for side in (given, seen):
             side.set_axis_off()
-        # parse_math: a $ in a name is no formula.
+        # A name may have bytes that are no text, and a $ in it is no formula.
+        name = file.encode(errors="backslashreplace").decode()
         given.set_title(name, parse_math=False)
         outputs.set_title(message, wrap=True, parse_math=False)
         outputs.set_xticks(range(10))

@@ -26,12 +26,6 @@ def expand(names):
     return files
 
 
-def to_printable(name):
-    """Return a file's name with escapes for what the terminal's code page lacks."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return name.encode(encoding, "backslashreplace").decode(encoding)
-
-
 def open_picture(file):
     """Return a file's picture, upright and reduced. Raises RefusedError for what can't be read."""
     try:
@@ -58,7 +52,7 @@ def open_picture(file):
             picture.load()
             return turn_upright(reduce(picture))
     except FileNotFoundError:
-        raise RefusedError(f"there is no file {file}") from None
+        raise RefusedError("there is no such file") from None
     except RefusedError:
         raise
     except Exception as error:  # a damaged file can make the readers raise anything
