@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from common import RefusedError
-from files import models
+from files import atomic, models
 from handwriting import DIGITS, pictures
 from handwriting.page import find_digits, get_stroke_width
 from show import add_network_flag, check_out, show_figure
@@ -127,7 +127,7 @@ def main():
     parser.add_argument("--browser", action="store_true", help="the window, in a web browser")
     settings = parser.parse_args()
     torch.set_num_threads(1)  # the fastest for one image
-    files = pictures.expand(settings.pictures)
+    files = atomic.expand(settings.pictures)
     if settings.out is not None:
         check_out(settings.out, files)
         if not files:

@@ -8,22 +8,9 @@ import numpy as np
 from PIL import Image, ImageOps, ImageStat
 
 from common import RefusedError
-from files import atomic
 
 LONGEST = 1200  # pixels of a page's longer side; a photograph is reduced to that
 MAX_PIXELS = 400_000_000
-
-
-def expand(names):
-    """Return the files that names with * stand for, where the shell didn't do it, as on Windows.
-
-    Raises RefusedError if one is a saved network.
-    """
-    files = atomic.expand(names)
-    for file in files:
-        if file.lower().endswith((".pt", ".pth")):
-            raise RefusedError(f"{file} is a saved network; give it as --model {file}")
-    return files
 
 
 def open_picture(file):

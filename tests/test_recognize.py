@@ -508,7 +508,6 @@ def test_what_was_seen_is_drawn_a_row_for_each_picture():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["dense.pt"], "dense.pt is a saved network; give it as --model dense.pt"),
         (["seven.png", "--model", "seven.png"], "is a picture, not a saved network"),
         (["--out", "x.png"], "--out needs a PICTURE"),
         ([], "there is no display.*--browser"),
