@@ -23,7 +23,7 @@ import torch
 from common import RefusedError
 from files import atomic, models
 from handwriting import DIGITS, pictures
-from handwriting.page import find_digits, get_stroke_width
+from handwriting.page import find_digits, get_stroke_width, scale
 from show import add_network_flag, check_out, show_figure
 from training import command_line
 
@@ -34,7 +34,7 @@ THINNEST = 1.8  # pixels: MNIST's strokes, but for 5 %
 
 def to_mnist(ink):
     """Make a digit's ink, float32 [height, width], 0 to 1, an image as MNIST's: [1, 28, 28]."""
-    return center(fit_into_box(thicken(ink)))
+    return torch.from_numpy(center(scale(thicken(ink), BOX)))
 
 
 def thicken(ink):
@@ -49,24 +49,17 @@ def thicken(ink):
     return cv2.dilate(np.pad(ink, margin), np.ones((missing + 1, missing + 1), np.uint8))
 
 
-def fit_into_box(ink):
-    """Scale to a longer side of 20 pixels; the means of the pixels make the grey levels."""
-    factor = BOX / max(ink.shape)
-    height, width = (max(1, round(side * factor)) for side in ink.shape)
-    return torch.from_numpy(cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA))
-
-
 def center(digit):
     """Place a digit [height, width] so that its centre of mass is the middle of [1, 28, 28].
 
     The middle is pixel 14, half a pixel right of and below the picture's own: so it is in MNIST.
     """
     height, width = digit.shape
-    row = digit.sum(dim=1) @ torch.arange(height, dtype=digit.dtype, device="cpu") / digit.sum()
-    column = digit.sum(dim=0) @ torch.arange(width, dtype=digit.dtype, device="cpu") / digit.sum()
-    top = min(max(0, round(CENTER - row.item())), 28 - height)
-    left = min(max(0, round(CENTER - column.item())), 28 - width)
-    image = digit.new_zeros(1, 28, 28)
+    row = np.average(np.arange(height), weights=digit.sum(axis=1))
+    column = np.average(np.arange(width), weights=digit.sum(axis=0))
+    top = min(max(0, round(CENTER - row)), 28 - height)
+    left = min(max(0, round(CENTER - column)), 28 - width)
+    image = np.zeros((1, 28, 28), np.float32)
     image[0, top : top + height, left : left + width] = digit
     return image
 

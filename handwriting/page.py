@@ -126,6 +126,13 @@ def are_alike(lines, others):
     return np.abs(boxes - other_boxes).max() <= 0.06 * get_size(lines) + 2
 
 
+def scale(levels, longest):
+    """Scale to a longer side of so many pixels; those of a smaller copy are means."""
+    factor = longest / max(levels.shape)
+    height, width = (max(1, round(side * factor)) for side in levels.shape)
+    return cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)
+
+
 def blur(levels, sigma):
     return cv2.GaussianBlur(levels, None, sigma) if sigma > 0.3 else levels
 
@@ -137,10 +144,8 @@ def is_ink_light(bands):
     differs most from it is ink.
     """
     grey = bands.mean(axis=2).astype(np.uint8)
-    factor = 200 / max(grey.shape)
-    if factor < 1:
-        height, width = (max(1, round(side * factor)) for side in grey.shape)
-        grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    if max(grey.shape) > 200:
+        grey = scale(grey, 200)
     around = grey.astype(float) - cv2.medianBlur(grey, max(grey.shape) // 4 * 2 + 1)
     # Near a table's edge, that median is the table's: of the page's, the nearer one counts.
     whole = grey.astype(float) - np.median(grey)

@@ -216,7 +216,7 @@ def test_the_digit_fills_a_box_of_20_around_its_centre_of_mass():
 def test_a_digit_is_scaled_by_the_means_of_its_pixels():
     ink = np.random.default_rng(1).random((100, 50), dtype=np.float32)
     means = ink.reshape(20, 5, 10, 5).mean(axis=(1, 3))
-    assert recognize.fit_into_box(ink).numpy() == pytest.approx(means, abs=1e-5)
+    assert page.scale(ink, 20) == pytest.approx(means, abs=1e-5)
 
 
 @pytest.mark.parametrize(("width", "expected"), [(2, 1.8), (40, 4)])
