@@ -41,13 +41,12 @@ class Digit(NamedTuple):
 
 
 class Component(NamedTuple):
-    """Connected pixels of ink: their box, their number, and their labels."""
+    """Connected pixels of ink: their box, and their labels."""
 
     left: int
     top: int
     right: int
     bottom: int
-    area: int
     labels: tuple
 
     @property
@@ -224,13 +223,11 @@ def separate(ink, threshold):
         raise NoDigit(PRINT)
     components = leave_out_frames(components)
     components = leave_out_edges(components, mask.shape, is_ruled)
-    digits = group(components, max(mask.shape))
-    lines = []
-    for line in arrange(digits):
-        cut = [cut_out(ink, labels, component) for component in line]
-        cut = [digit for digit in cut if digit is not None]
-        if cut:
-            lines.append(cut)
+    lines = [
+        [digit for component in line if (digit := cut_out(ink, labels, component))]
+        for line in arrange(group(components, max(mask.shape)))
+    ]
+    lines = [line for line in lines if line]
     if not lines:
         raise NoDigit(NOTHING)
     return lines
@@ -240,7 +237,7 @@ def find_components(mask):
     """Return the connected components (through eight neighbours) and the labels [height, width]."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     components = [
-        Component(left, top, left + width, top + height, area, (label,))
+        Component(left, top, left + width, top + height, (label,))
         for label, (left, top, width, height, area) in enumerate(stats.tolist())
         if label > 0 and area > 3
     ]
@@ -271,17 +268,11 @@ def leave_out_edges(components, shape, is_ruled):
     """
     height, width = shape
     inside = [
-        c
-        for c in components
-        if c.left > 0 and c.top > 0 and c.right < width and c.bottom < height and not is_flat(c)
-    ]
-    largest = max((c.size for c in inside), default=0)
-    is_worth_it = largest > max(max(shape) / 30, max((c.size for c in components), default=0) / 4)
-    if not is_worth_it and not is_ruled:
-        return components
-    return [
         c for c in components if c.left > 0 and c.top > 0 and c.right < width and c.bottom < height
     ]
+    largest = max((c.size for c in inside if not is_flat(c)), default=0)
+    is_worth_it = largest > max(max(shape) / 30, max((c.size for c in components), default=0) / 4)
+    return inside if is_worth_it or is_ruled else components
 
 
 def is_flat(component):
@@ -362,7 +353,6 @@ def join(one, other):
         min(one.top, other.top),
         max(one.right, other.right),
         max(one.bottom, other.bottom),
-        one.area + other.area,
         one.labels + other.labels,
     )
 
@@ -393,25 +383,20 @@ def cut_out(ink, labels, component):
     reach = max(1, round(component.size / 60))
     square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     around = cv2.dilate(mask.astype(np.uint8), square) > 0
-    others = (labels != 0) & ~mask
-    paper_levels = levels[~around & ~others]
-    paper = np.median(paper_levels) if len(paper_levels) else 0.0
+    is_paper = (labels == 0) & ~around
+    paper = np.median(levels[is_paper]) if is_paper.any() else 0.0
     full = np.median(levels[mask])
-    known = levels[mask | (~around & ~others)]
-    if full - paper < MIN_CONTRAST or get_separability(known) < MIN_SEPARABILITY:
+    if full - paper < MIN_CONTRAST or get_separability(levels[mask | is_paper]) < MIN_SEPARABILITY:
         return None
     # The scans that MNIST was made from were black and white. So a level is either: all but
     # those near the middle, an edge's, for smooth edges also where a digit is small.
     share = (levels - paper) / (full - paper)
     cut = ((share - 0.3) / 0.4).clip(0, 1) * around
-    rows, columns = (cut > 0.5).any(axis=1).nonzero()[0], (cut > 0.5).any(axis=0).nonzero()[0]
-    if not len(rows):
-        return None
-    box = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    cut = np.ascontiguousarray(cut[box[1] : box[3], box[0] : box[2]], dtype=np.float32)
+    x, y, width, height = cv2.boundingRect((cut > 0.5).astype(np.uint8))
+    cut = np.ascontiguousarray(cut[y : y + height, x : x + width], dtype=np.float32)
     if get_stroke_width(cut) > THICKEST:
         return None
-    return Digit(cut, (left + box[0], top + box[1], left + box[2], top + box[3]))
+    return Digit(cut, (left + x, top + y, left + x + width, top + y + height))
 
 
 def get_separability(levels):

@@ -76,17 +76,15 @@ def remove_level_lines(ink, page_width, tilt):
     lines = [follow(ink, *line) for line in find_level_lines(ink, 0.35 * extent)]
     lines = [line for line in lines if line is not None and line.length > 12 * line.thickness]
     whole = [line for line in lines if line.length > 0.8 * extent]
-    is_frame = any(are_parallel(one, other, width / 2) for one in whole for other in whole)
-    if not is_frame:
-        whole = []
-    if not is_frame and is_page_wide:
+    if not any(are_parallel(one, other, width / 2) for one in whole for other in whole):
+        if not is_page_wide:
+            return ink, None
         whole = [line for line in lines if line.length > max(0.6 * extent, 40 * line.thickness)]
     if not whole:
         return ink, None
     ink = ink.copy()
     for line in lines:
-        is_short = line.length < (0.3 if is_page_wide else 0.7) * extent
-        if not is_short:
+        if line.length >= (0.3 if is_page_wide else 0.7) * extent:
             ink[line.rows, line.columns] = 0
     return ink, whole[0].slope
 
@@ -149,11 +147,11 @@ def follow(ink, row, slope):
     is_line = is_hit & (thickness <= 1.3 * usual + 1)
     # A lens bends lines a little. What is off its surroundings' course is a stroke beside the line.
     middle = (gap_above + gap_below) / 2 - reach
-    for part in (2, 6):
-        window_width = max(9, width // part) | 1
-        share = cv2.blur(is_line[None].astype(float), (window_width, 1))[0]
-        course = cv2.blur((middle * is_line)[None], (window_width, 1))[0] / share.clip(1e-9)
-        is_line &= np.abs(middle - course) <= (1 + usual / 4) * (2 if part == 2 else 1)
+    for part, most in ((2, 2), (6, 1)):
+        size = (max(9, width // part) | 1, 1)
+        share = cv2.blur(is_line[None].astype(float), size)[0]
+        course = cv2.blur((middle * is_line)[None], size)[0] / share.clip(1e-9)
+        is_line &= np.abs(middle - course) <= most * (1 + usual / 4)
     runs = is_line & (index > gap_above) & (index < gap_below)
     where = runs.nonzero()
     inside = rows[where]
