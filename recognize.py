@@ -131,7 +131,7 @@ def main():
     if not files:
         from handwriting import window
 
-        window.show(network, lambda picture: predict(network, picture), describe, settings.browser)
+        window.show(network, predict, describe, settings.browser)
         return
     results = recognize(files, network)
     if settings.out is not None:

@@ -200,13 +200,10 @@ def show_figure(draw_on, out, size=SIZE):
 
     from handwriting import window
 
-    if not window.has_backend_windows():
-        raise RefusedError("there is no display to open a window on; --out FILE writes a PNG")
-    if window.is_backend_a_notebook() and "ipykernel" not in sys.modules:
-        # Started from a notebook by !python, which sets the backend, but shows no figures.
+    if not window.has_windows() and "ipykernel" not in sys.modules:  # which draws below its cell
         raise RefusedError(
-            "a notebook shows no window of another program; in a cell, import show, and "
-            "show.show(network) draws below it; or --out FILE writes a PNG"
+            "there is no display to open a window on; --out FILE writes a PNG, and in a notebook's "
+            "cell, show.show(network) draws below it"
         )
     draw_on(pyplot.figure(figsize=size, dpi=WINDOW_DPI, layout="constrained"))
     pyplot.show()

@@ -92,9 +92,7 @@ def draw_in_window(network):
 
     figure = Figure(figsize=(11, 6), layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    drawing = window.Window(
-        figure, network, lambda picture: recognize.predict(network, picture), recognize.describe
-    )
+    drawing = window.Window(figure, network, recognize.predict, recognize.describe)
     canvas.draw()
     answers, seconds = [], []
     for digit in json.loads(STROKES.read_text(encoding="utf-8")):

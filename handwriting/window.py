@@ -24,10 +24,9 @@ BACKENDS_WITHOUT_WINDOWS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template
 class Window:
     """The drawing, the 28x28 that the network sees, its hidden neurons and its ten outputs.
 
-    `predict(picture)` returns a PIL image's predictions in lines, or raises RefusedError, saying
-    why it can't; `describe` puts them in words; `network` is what made them. Of several digits,
-    the last one of the last line is shown. Only what changes is drawn again (matplotlib's
-    "blitting"): drawing the whole figure would take longer than a stroke may.
+    `predict` and `describe` are those of `recognize.py`. Of several digits, the last one of the
+    last line is shown. Only what changes is drawn again (matplotlib's "blitting"): drawing the
+    whole figure would take longer than a stroke may.
     """
 
     def __init__(self, figure, network, predict, describe):
@@ -123,7 +122,7 @@ class Window:
         last, verdict = None, ""
         if not self.is_empty:
             try:
-                page = self.predict(self.picture)
+                page = self.predict(self.network, self.picture)
                 last, verdict = page[-1][-1], self.describe(page)
             except RefusedError as error:
                 verdict = str(error)
@@ -188,14 +187,11 @@ def lay_out(activations):
     return levels.numpy() / max(levels.max().item(), 1e-6)
 
 
-def is_backend_a_notebook():
-    """Say whether matplotlib draws into the cells of a notebook."""
-    return any(name in pyplot.get_backend().lower() for name in ("inline", "ipympl", "widget"))
-
-
-def has_backend_windows():
-    """Say whether matplotlib draws in windows, or in a notebook; else, only in files."""
-    return pyplot.get_backend().lower() not in BACKENDS_WITHOUT_WINDOWS
+def has_windows():
+    """Say whether matplotlib draws in windows: not just in files, or in a notebook's cells."""
+    backend = pyplot.get_backend().lower()
+    is_notebook = any(name in backend for name in ("inline", "ipympl", "widget"))
+    return not is_notebook and backend not in BACKENDS_WITHOUT_WINDOWS
 
 
 def show(network, predict, describe, in_browser):
@@ -209,15 +205,10 @@ def show(network, predict, describe, in_browser):
         pyplot.rcParams["webagg.address"] = "127.0.0.1"
         pyplot.rcParams["webagg.open_in_browser"] = False  # print the address instead
         refuse_other_hosts()
-    elif is_backend_a_notebook():
-        raise RefusedError(
-            "a notebook can't open the window; give a PICTURE, and --out FILE.png to see what was "
-            "seen, or start recognize.py in a terminal"
-        )
-    elif not has_backend_windows():
+    elif not has_windows():
         raise RefusedError(
             "there is no display to open a window on; --browser opens it in a web browser, and "
-            "with a PICTURE none is needed"
+            "with a PICTURE none is needed: --out FILE.png draws what was seen"
         )
     pyplot.rcParams["toolbar"] = "None"
     for name in pyplot.rcParams.find_all("^keymap"):  # such as l for logarithmic axes

@@ -529,9 +529,9 @@ def test_what_can_t_be_done_is_refused(arguments, message, tmp_path, monkeypatch
 def test_a_program_started_from_a_notebook_says_how_to_see_its_picture(backend, monkeypatch):
     monkeypatch.setattr("matplotlib.pyplot.get_backend", lambda: backend)
     monkeypatch.setattr("sys.argv", ["recognize.py"])
-    with pytest.raises(common.RefusedError, match=r"a notebook.*--out FILE.png"):
+    with pytest.raises(common.RefusedError, match=r"no display.*--out FILE.png"):
         recognize.main()
-    with pytest.raises(common.RefusedError, match=r"a notebook.*in a cell"):
+    with pytest.raises(common.RefusedError, match=r"no display.*in a notebook's cell"):
         show.show_figure(None, out=None)
 
 
@@ -597,9 +597,7 @@ class Mouse:
     def __init__(self, network):
         self.figure = Figure(figsize=(11, 6), layout="constrained")
         self.canvas = FigureCanvasAgg(self.figure)
-        self.window = window.Window(
-            self.figure, network, lambda p: recognize.predict(network, p), recognize.describe
-        )
+        self.window = window.Window(self.figure, network, recognize.predict, recognize.describe)
         self.canvas.draw()
 
     def send(self, name, point, button=1):
@@ -628,9 +626,9 @@ def test_ten_digits_drawn_with_the_mouse(network):
 
 
 def test_of_several_digits_the_window_shows_the_last(network, monkeypatch):
-    mouse = Mouse(network)
     predicted = [*get_page(3, 8), *get_page(1, 6)]
     monkeypatch.setattr(recognize, "predict", lambda network, picture: predicted)
+    mouse = Mouse(network)
     mouse.draw(SEVEN)
     last = predicted[1][1]
     heights = [bar.get_height() for bar in mouse.window.bars]
@@ -651,7 +649,7 @@ def test_a_hidden_neuron_is_the_brighter_the_more_it_says():
 
 def test_keys_do_nothing_but_clear(network, monkeypatch):
     monkeypatch.setattr(window.pyplot, "show", lambda: None)
-    monkeypatch.setattr(window, "has_backend_windows", lambda: True)
+    monkeypatch.setattr(window, "has_windows", lambda: True)
     with matplotlib.rc_context():
         window.show(network, None, recognize.describe, in_browser=False)
         figure = window.pyplot.gcf()
