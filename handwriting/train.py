@@ -111,11 +111,11 @@ def vary(images):
     return functional.grid_sample(images, grid, align_corners=False)
 
 
-def train(epochs=EPOCHS, seed=SEED, data_root="./data"):
+def train(epochs=EPOCHS):
     """Return the trained network, in eval mode; its progress goes to stderr."""
-    torch.manual_seed(seed)
-    dataset = common.get_dataset(data_root)
-    drawn, digits = draw_european(NUM_DRAWN, np.random.default_rng(seed))
+    torch.manual_seed(SEED)
+    dataset = common.get_dataset()
+    drawn, digits = draw_european(NUM_DRAWN, np.random.default_rng(SEED))
     images = torch.cat([dataset.data, drawn])[:, None]
     labels = torch.cat([dataset.targets, digits])
 
