@@ -1,5 +1,6 @@
 """Trained networks, read from their files: from images to ten outputs."""
 
+import contextlib
 import importlib
 import re
 from pathlib import Path
@@ -65,11 +66,10 @@ class TrainedNetwork:
         likely, unlikely = (rows, images) if is_dense else (images, rows)
         try:
             return self.net(likely)
-        except Exception as error:  # what a layer raises for a shape depends on the layer
-            try:
+        except Exception:  # what a layer raises for a shape depends on the layer
+            with contextlib.suppress(Exception):
                 return self.net(unlikely)
-            except Exception:
-                raise error from None
+            raise
 
 
 def find_first_layer(net):
