@@ -12,12 +12,14 @@ import functools
 import json
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from matplotlib.backend_bases import MouseEvent
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -27,7 +29,7 @@ import pages
 import common
 import recognize
 from files import models
-from handwriting import DIGITS
+from handwriting import DIGITS, window
 from handwriting.page import NoDigit
 from handwriting.pictures import open_picture
 from show import predict_outputs
@@ -82,31 +84,38 @@ def read_small_digits(reader):
         yield str(digit), reader(page)
 
 
+class Mouse:
+    """A window on the Agg canvas, and a mouse that draws in it."""
+
+    def __init__(self, network):
+        self.figure = Figure(figsize=(11, 6), layout="constrained")
+        self.canvas = FigureCanvasAgg(self.figure)
+        self.window = window.Window(self.figure, network, recognize.predict, recognize.describe)
+        self.canvas.draw()
+
+    def send(self, name, point, button=1):
+        x, y = self.window.drawing_axes.transData.transform(point)
+        self.canvas.callbacks.process(name, MouseEvent(name, self.canvas, x, y, button=button))
+
+    def draw(self, stroke):
+        """Draw a stroke, points of 0 to 100; the window's last update is that of its end."""
+        points = [np.array(point) * window.SIDE / 100 for point in stroke]
+        self.send("button_press_event", points[0])
+        for point in points[1:]:
+            self.send("motion_notify_event", point)
+        self.send("button_release_event", points[-1])
+
+
 def draw_in_window(network):
     """Draw strokes by mouse events; return pairs of digit and answer, and seconds a stroke."""
-    from matplotlib.backend_bases import MouseEvent
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from handwriting import window
-
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    drawing = window.Window(figure, network, recognize.predict, recognize.describe)
-    canvas.draw()
+    mouse = Mouse(network)
     answers, seconds = [], []
-    for digit in json.loads(STROKES.read_text(encoding="utf-8")):
-        drawing.clear()
-        for stroke in digit["strokes"]:
-            points = [drawing.drawing_axes.transData.transform(2.8 * np.array(p)) for p in stroke]
-            moves = ["motion_notify_event"] * (len(points) - 1)
-            for name, (x, y) in zip(["button_press_event", *moves], points, strict=True):
-                canvas.callbacks.process(name, MouseEvent(name, canvas, x, y, button=1))
-            start = time.perf_counter()
-            end = MouseEvent("button_release_event", canvas, *points[-1], button=1)
-            canvas.callbacks.process("button_release_event", end)
-            seconds.append(time.perf_counter() - start)
-        answers.append((str(digit["digit"]), read(network, drawing.picture)))
+    for drawing in json.loads(STROKES.read_text(encoding="utf-8")):
+        mouse.window.clear()
+        for stroke in drawing["strokes"]:
+            mouse.draw(stroke)
+            seconds.append(mouse.window.cost_of_update)
+        answers.append((str(drawing["digit"]), read(network, mouse.window.picture)))
     return answers, seconds
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -18,8 +19,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import PROJECT
-from matplotlib.backend_bases import KeyEvent, MouseEvent
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backend_bases import KeyEvent
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
@@ -29,11 +29,14 @@ import show
 from files import models
 from handwriting import DIGITS, page, pictures, ruling, train, window
 
+sys.path.insert(0, str(PROJECT / "benchmarks"))
+from own_handwriting import STROKES, Mouse
+
 matplotlib.use("agg")  # as if there were no display
 cv2.setNumThreads(1)
 
 SCRIPT = PROJECT / "recognize.py"
-DRAWINGS = json.loads((PROJECT / "tests" / "handwriting" / "strokes.json").read_text())
+DRAWINGS = json.loads(STROKES.read_text())
 TEN_DIGITS = [next(d for d in DRAWINGS if d["digit"] == digit) for digit in range(10)]
 SEVEN = [[(26, 18), (74, 18), (44, 88)]]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -389,7 +392,7 @@ def test_another_default_device_changes_nothing():
     """As after `torch.set_default_device`; on PyTorch's "meta", every number would be missing."""
     with torch.device("meta"):
         mouse = Mouse(models.load(DIGITS))
-        mouse.draw(SEVEN)
+        mouse.draw(*SEVEN)
         assert mouse.window.verdict.get_text().startswith("7 ")
 
 
@@ -591,32 +594,11 @@ def test_training_again_gives_such_a_network(network):
     assert abs(train.test(train.train()) - train.test(network.net)) < 0.002
 
 
-class Mouse:
-    """A window on the Agg canvas, and a mouse that draws in it."""
-
-    def __init__(self, network):
-        self.figure = Figure(figsize=(11, 6), layout="constrained")
-        self.canvas = FigureCanvasAgg(self.figure)
-        self.window = window.Window(self.figure, network, recognize.predict, recognize.describe)
-        self.canvas.draw()
-
-    def send(self, name, point, button=1):
-        x, y = self.window.drawing_axes.transData.transform(point)
-        self.canvas.callbacks.process(name, MouseEvent(name, self.canvas, x, y, button=button))
-
-    def draw(self, strokes):
-        for stroke in strokes:
-            points = [np.array(point) * window.SIDE / 100 for point in stroke]
-            self.send("button_press_event", points[0])
-            for point in points[1:]:
-                self.send("motion_notify_event", point)
-            self.send("button_release_event", points[-1])
-
-
 def test_ten_digits_drawn_with_the_mouse(network):
     mouse = Mouse(network)
     for drawing in TEN_DIGITS:
-        mouse.draw(drawing["strokes"])
+        for stroke in drawing["strokes"]:
+            mouse.draw(stroke)
         assert mouse.window.verdict.get_text().startswith(f"{drawing['digit']} (output ")
         assert max(bar.get_height() for bar in mouse.window.bars) > 0.5
         mouse.canvas.callbacks.process(
@@ -629,7 +611,7 @@ def test_of_several_digits_the_window_shows_the_last(network, monkeypatch):
     predicted = [*get_page(3, 8), *get_page(1, 6)]
     monkeypatch.setattr(recognize, "predict", lambda network, picture: predicted)
     mouse = Mouse(network)
-    mouse.draw(SEVEN)
+    mouse.draw(*SEVEN)
     last = predicted[1][1]
     heights = [bar.get_height() for bar in mouse.window.bars]
     assert heights == pytest.approx(last.outputs.tolist())
@@ -643,7 +625,7 @@ def test_a_hidden_neuron_is_the_brighter_the_more_it_says():
     torch.nn.init.zeros_(net[1].weight)
     net[1].bias.data = torch.tensor([1.0, 0.5, -0.5, -1.0]).atanh().clamp(-9, 9)
     mouse = Mouse(models.TrainedNetwork(net))
-    mouse.draw(SEVEN)
+    mouse.draw(*SEVEN)
     assert mouse.window.hidden.get_array()[..., 0].tolist() == [[255, 127], [0, 0]]
 
 
