@@ -16,6 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import common
+
 BALLPOINTS = [(35, 40, 95), (30, 30, 35), (25, 45, 120)]
 PENCILS = [(95, 92, 92), (115, 112, 110), (80, 78, 78)]
 PAPERS = [(235, 232, 222), (238, 238, 236), (228, 226, 205), (232, 222, 215)]
@@ -65,6 +67,10 @@ def get_strokes(image):
     return (smooth - low)[np.stack([first, second], 1)] / max(np.ptp(smooth, 0))
 
 
+def pick(random, choices):
+    return choices[random.integers(len(choices))]
+
+
 class Sheet:
     """A page in the making: its colours float [height, width, 3] of 0 to 255, and its scale."""
 
@@ -73,7 +79,7 @@ class Sheet:
         self.scale = scale or random.uniform(5.5, 9)  # pixels a millimetre
         width, height = random.uniform((85, 60), (120, 85)) if size_mm is None else size_mm
         self.size = round(width * self.scale), round(height * self.scale)
-        paper = PAPERS[random.integers(len(PAPERS))] if paper is None else paper
+        paper = pick(random, PAPERS) if paper is None else paper
         self.colours = np.full((self.size[1], self.size[0], 3), paper, dtype=np.float32)
         self.angle = np.radians(random.uniform(-4, 4))  # of what is printed on it
 
@@ -122,8 +128,7 @@ class Sheet:
         return (*points.min((0, 1)), *points.max((0, 1)))
 
     def print_text(self, place, text, height_mm, colour=(45, 45, 48)):
-        name = ["DejaVu Sans", "DejaVu Serif"][self.random.integers(2)]
-        file = font_manager.findfont(name)
+        file = font_manager.findfont(pick(self.random, ["DejaVu Sans", "DejaVu Serif"]))
         mask = Image.new("L", self.size)
         font = ImageFont.truetype(file, max(6, round(height_mm * self.scale)))
         ImageDraw.Draw(mask).text(tuple(map(float, place)), text, 255, font)
@@ -156,10 +161,6 @@ class Sheet:
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=quality)
         return Image.open(stream)
-
-
-def pick(random, colours):
-    return colours[random.integers(len(colours))]
 
 
 def draw_written(random, images, paper=None, rule=None, pen=None, ink=BALLPOINTS, degrees=0):
@@ -196,7 +197,7 @@ def draw_marker(random, images):
 
 
 def draw_chalk(random, images):
-    board = [(45, 60, 52), (40, 42, 45)][random.integers(2)]
+    board = pick(random, [(45, 60, 52), (40, 42, 45)])
     chalk = [(225, 225, 215), (230, 220, 160)]
     sheet, _ = draw_written(random, images, paper=board, pen=random.uniform(1, 1.8), ink=chalk)
     return finish(sheet)
@@ -209,13 +210,11 @@ def draw_cmyk(random, images):
 def draw_dark_table(random, images):
     sheet, _ = draw_written(random, images)
     sheet.light(0.8)
-    table = np.full_like(sheet.colours, [(70, 50, 35), (55, 55, 60)][random.integers(2)])
-    width, height = sheet.size
-    frame = [int(random.uniform(0.03, 0.09) * side) for side in (width, height, width, height)]
+    table = np.full_like(sheet.colours, pick(random, [(70, 50, 35), (55, 55, 60)]))
+    frame = [int(random.uniform(0.03, 0.09) * side) for side in sheet.size * 2]
     left, top, right, bottom = frame
-    table[top : height - bottom, left : width - right] = sheet.colours[
-        top : height - bottom, left : width - right
-    ]
+    page = np.s_[top:-bottom, left:-right]
+    table[page] = sheet.colours[page]
     sheet.colours = table
     return sheet.photograph()
 
@@ -337,7 +336,7 @@ def draw_screenshot(random, images):
     )  # fmt: skip
     picture = Image.fromarray(sheet.colours.astype(np.uint8))
     draw = ImageDraw.Draw(picture)
-    draw.rectangle((0, 0, width, 28), fill=[(32, 80, 140), (250, 250, 250)][random.integers(2)])
+    draw.rectangle((0, 0, width, 28), fill=pick(random, [(32, 80, 140), (250, 250, 250)]))
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 13)
     draw.text((8, 6), "Untitled - Paint", (128, 128, 128), font)
     draw.text((8, 34), "File  Edit  View  Image  Colours  Help", (20, 20, 20), font)
@@ -345,7 +344,7 @@ def draw_screenshot(random, images):
     for k in range(random.integers(5, 12)):
         x = 10 + 34 * k
         colour = tuple(map(int, random.integers(0, 255, 3)))
-        shape = [draw.rectangle, draw.ellipse][random.integers(2)]
+        shape = pick(random, [draw.rectangle, draw.ellipse])
         shape((x, 62, x + 22, 84), colour, (90, 90, 90))
     draw.rectangle(canvas, fill="white", outline=(160, 160, 160))
     draw.text((8, height - 20), f"{width} x {height}px", (60, 60, 60), font)
@@ -355,7 +354,7 @@ def draw_screenshot(random, images):
     place = random.uniform(
         (canvas[0] + 20, canvas[1] + 20), (canvas[2] - 20 - side, canvas[3] - 15 - side)
     )
-    ink = [(0, 0, 0), (200, 30, 30), (20, 20, 160)][random.integers(3)]
+    ink = pick(random, [(0, 0, 0), (200, 30, 30), (20, 20, 160)])
     sheet.write(strokes, side, random.uniform(4, 14), ink, place)
     return Image.fromarray(sheet.colours.clip(0, 255).astype(np.uint8))
 
@@ -378,14 +377,14 @@ def draw_shade(random, images):
 
 def draw_blank_ruled(random, images):
     sheet = Sheet(random)
-    colours = [LINES, STRONG_LINES][random.integers(2)]
+    colours = pick(random, [LINES, STRONG_LINES])
     sheet.rule(random.uniform(7, 9), random.uniform(0.2, 0.4), pick(random, colours), False)
     return finish(sheet)
 
 
 def draw_blank_squared(random, images):
     sheet = Sheet(random)
-    colours = [LINES, GREY_LINES][random.integers(2)]
+    colours = pick(random, [LINES, GREY_LINES])
     sheet.rule(random.choice([4, 5]), random.uniform(0.2, 0.4), pick(random, colours), True)
     return finish(sheet)
 
@@ -464,8 +463,6 @@ def draw_page(kind, images, seed):
 
 
 def main():
-    import common
-
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
     test_set = common.get_dataset(train=False)
