@@ -126,9 +126,9 @@ class Window:
                 last, verdict = page[-1][-1], self.describe(page)
             except RefusedError as error:
                 verdict = str(error)
-        self.image = BLANK if last is None else last.image
-        self.network(self.image[None])  # for its activations
-        self.seen.set_data(to_rgb(self.image[0].numpy()))
+        image = BLANK if last is None else last.image
+        self.network(image[None])  # for its activations
+        self.seen.set_data(to_rgb(image[0].numpy()))
         self.hidden.set_data(to_rgb(lay_out(self.activations)))
         for digit, bar in enumerate(self.bars):
             bar.set_height(0 if last is None else float(last.outputs[digit]))

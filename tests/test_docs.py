@@ -9,6 +9,7 @@ import shutil
 import sys
 import textwrap
 
+import change_something
 import matplotlib
 import pytest
 from conftest import PROJECT, cut
@@ -19,9 +20,6 @@ from torchvision.transforms.functional import to_pil_image
 
 import common
 from files import models
-
-sys.path.insert(0, str(PROJECT / "benchmarks"))
-import change_something
 
 matplotlib.use("agg")
 

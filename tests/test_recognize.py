@@ -1,17 +1,7 @@
 import asyncio
-import http.client
 import io
-import itertools
 import json
-import os
 import re
-import shutil
-import struct
-import subprocess
-import sys
-import threading
-import time
-import zlib
 
 import cv2
 import matplotlib
@@ -21,6 +11,7 @@ import torch
 from conftest import PROJECT
 from matplotlib.backend_bases import KeyEvent
 from matplotlib.figure import Figure
+from own_handwriting import STROKES, Mouse, read
 from PIL import Image, ImageDraw
 
 import common
@@ -29,9 +20,6 @@ import show
 from files import models
 from handwriting import DIGITS, page, pictures, ruling, train, window
 
-sys.path.insert(0, str(PROJECT / "benchmarks"))
-from own_handwriting import STROKES, Mouse
-
 matplotlib.use("agg")  # as if there were no display
 cv2.setNumThreads(1)
 
@@ -39,7 +27,6 @@ SCRIPT = PROJECT / "recognize.py"
 DRAWINGS = json.loads(STROKES.read_text())
 TEN_DIGITS = [next(d for d in DRAWINGS if d["digit"] == digit) for digit in range(10)]
 SEVEN = [[(26, 18), (74, 18), (44, 88)]]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +78,6 @@ def as_palette():
     return draw_page(SEVEN).convert("P", palette=Image.Palette.ADAPTIVE, colors=4)
 
 
-def as_lab():
-    flat = Image.new("L", (600, 800), 0)
-    return Image.merge("LAB", (draw_page(SEVEN), flat, flat))
-
-
 def as_coloured(ink, paper):
     mask = Image.fromarray(255 - np.asarray(draw_page(SEVEN, ink=0, paper=255)))
     return Image.composite(
@@ -141,7 +123,6 @@ PICTURES = {
     "black on nothing.png": lambda: as_transparent((0, 0, 0)),
     "white on nothing.png": lambda: as_transparent((255, 255, 255)),
     "cmyk.jpg": lambda: draw_page(SEVEN).convert("CMYK"),
-    "lab.tif": as_lab,
     "16 bit.png": lambda: as_sixteen_bit(3000, 60000),
     "16 bit, dark.tif": lambda: as_sixteen_bit(10, 900),
     "32 bit.tif": lambda: Image.fromarray(as_levels(draw_page(SEVEN))),
@@ -232,17 +213,10 @@ def test_only_strokes_thinner_than_mnist_s_are_thickened(width, expected):
 def test_mnist_s_own_images_are_read_as_well_as_they_are(network):
     test_set = common.get_dataset(train=False)
     images, labels = test_set.data[:100], test_set.targets[:100].tolist()
-    read = [read_or_none(network, Image.fromarray(image.numpy())) for image in images]
+    answers = [read(network, Image.fromarray(image.numpy())) for image in images]
     expected = network(images[:, None] / 255).argmax(1).tolist()
-    num_right = sum(digits == [[label]] for digits, label in zip(read, labels, strict=True))
+    num_right = sum(map(str.__eq__, answers, map(str, labels)))
     assert num_right >= sum(map(int.__eq__, expected, labels)) - 4
-
-
-def read_or_none(network, picture):
-    try:
-        return read_digits(network, picture)
-    except page.NoDigit:
-        return None
 
 
 def test_all_digits_of_a_page_line_by_line(network, tmp_path, capsys):
@@ -300,12 +274,6 @@ def draw_noise(deviation):
     return as_picture(0.8 + np.random.default_rng(1).normal(0, deviation, (500, 400)))
 
 
-def draw_two(gap):
-    page = draw_page(SEVEN, (900, 600), (50, 100))
-    second = draw_page(SEVEN, (900, 600), (50 + 144 + 24 + gap, 100))
-    return Image.fromarray(np.minimum(np.asarray(page), np.asarray(second)))
-
-
 def draw_vignette():
     down, right = np.mgrid[-1:1:400j, -1:1:300j]
     return as_picture(0.9 - 0.2 * (down**2 + right**2))
@@ -342,50 +310,12 @@ def test_otsu_s_separability():
     assert page.get_separability(normal) == pytest.approx(2 / np.pi, abs=0.01)
 
 
-def as_exif(*entries, after=b""):
-    """Return EXIF data of entries (tag, type, number, value as 4 bytes) and the bytes after."""
-    entries = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
-    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries) // 12) + entries + after
-
-
-def add_chunk(png, name, data):
-    """Return a PNG's bytes with one more chunk, after its header of 33 bytes."""
-    chunk = struct.pack(">I", len(data)) + name + data
-    return png[:33] + chunk + struct.pack(">I", zlib.crc32(name + data)) + png[33:]
-
-
-TURNED = (0x0112, 3, 1, struct.pack("<HH", 6, 0))
-NO_DENOMINATOR = as_exif((0x011A, 5, 1, struct.pack("<I", 26)), after=struct.pack("<III", 0, 72, 0))
-UNIT_AS_TEXT = as_exif((0x011A, 5, 1, struct.pack("<I", 38)), (0x0128, 2, 4, b"inch"),
-                       after=struct.pack("<III", 0, 72, 1))  # fmt: skip
-METADATA = {
-    "garbage.jpg": b"Exif\0\0garbage",
-    "garbage.webp": b"garbage",
-    "no denominator.jpg": NO_DENOMINATOR,
-    "no denominator.webp": NO_DENOMINATOR,
-    "unit as text.jpg": UNIT_AS_TEXT,
-    "orientation as text.jpg": as_exif((0x0112, 2, 4, b"left")),
-}
-CHUNKS = {
-    "eXIf cut off": (b"eXIf", as_exif(TURNED)[6:20]),
-    "eXIf cut off in its header": (b"eXIf", b"II*"),
-    "raw profile not hexadecimal": (b"tEXt", b"Raw profile type exif\0\nexif\n   4\nXYZW\n"),
-    "raw profile without lines": (b"tEXt", b"Raw profile type exif\0"),
-}
-
-
-@pytest.mark.parametrize("name", METADATA)
-def test_unreadable_metadata_is_left_aside(name, network, tmp_path):
-    draw_page(SEVEN).save(tmp_path / name, exif=METADATA[name])
-    assert read_digits(network, pictures.open_picture(tmp_path / name)) == [[7]]
-
-
-@pytest.mark.parametrize("fault", CHUNKS)
-def test_so_is_that_of_a_png(fault, network, tmp_path):
-    draw_page(SEVEN).save(tmp_path / "seven.png")
-    png = (tmp_path / "seven.png").read_bytes()
-    (tmp_path / "seven.png").write_bytes(add_chunk(png, *CHUNKS[fault]))
-    assert read_digits(network, pictures.open_picture(tmp_path / "seven.png")) == [[7]]
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_unreadable_metadata_is_left_aside(suffix, network, tmp_path):
+    """Pillow's own `exif_transpose` raises a SyntaxError for these."""
+    file = tmp_path / f"seven.{suffix}"
+    draw_page(SEVEN).save(file, exif=b"II*")
+    assert read_digits(network, pictures.open_picture(file)) == [[7]]
 
 
 def test_another_default_device_changes_nothing():
@@ -436,27 +366,18 @@ def test_one_bad_picture_leaves_the_others_their_answers(tmp_path, monkeypatch, 
     (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     whole = (tmp_path / "seven $x_{.png").read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
-    Image.fromarray(np.full((9, 9), np.nan, np.float32)).save("nan.tif")
-    files = [
-        "missing.png",
-        "empty.png",
-        "text.png",
-        "photo.heic",
-        "half.png",
-        "nan.tif",
-        "seven*.png",
-    ]
+    files = ["missing.png", "empty.png", "text.png", "photo.heic", "half.png", "seven*.png"]
     monkeypatch.setattr("sys.argv", ["recognize.py", *files, "--out", "seen.png"])
     with pytest.raises(SystemExit) as exit:
         recognize.main()
     assert exit.value.code == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == [*files[:6], "seven $x_{.png"]
-    assert all(": no answer: " in line for line in lines[:6])
+    assert [line.split(":")[0] for line in lines] == [*files[:5], "seven $x_{.png"]
+    assert all(": no answer: " in line for line in lines[:5])
     assert lines[0] == "missing.png: no answer: there is no such file"
     assert lines[1] == "empty.png: no answer: the page is empty"
     assert "convert it" in lines[3]
-    assert re.search(r": 7 \(output \d\.\d{3}; next is \d with 0\.\d{3}\)$", lines[6])
+    assert re.search(r": 7 \(output \d\.\d{3}; next is \d with 0\.\d{3}\)$", lines[5])
     with Image.open("seen.png") as picture:
         assert picture.format == "PNG"
 
@@ -511,7 +432,7 @@ def test_what_was_seen_is_drawn_a_row_for_each_picture():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["seven.png", "--model", "seven.png"], "is a picture, not a saved network"),
+        (["seven.png", "--model", "seven.png"], "no file of weights"),
         (["--out", "x.png"], "--out needs a PICTURE"),
         ([], "there is no display.*--browser"),
         (["seven.png", "--out", "seven.png"], "would replace seven.png"),
@@ -653,167 +574,53 @@ def test_other_buttons_than_the_first_draw_nothing(network):
     assert np.asarray(mouse.window.picture).min() == window.PAPER
 
 
-def test_a_page_of_another_site_gets_no_answer(start):
-    """By its name, as of DNS rebinding, or by a WebSocket of its own."""
-    pytest.importorskip("tornado", reason="WebAgg needs tornado")
-    server = start("-u", SCRIPT, "--browser", env={"MPLBACKEND": None})
-    port = int(read_line(server, server.stdout, r"127\.0\.0\.1:\d+").split(":")[1])
-
-    def ask(path, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        connection.request("GET", path, headers=headers)
-        status = connection.getresponse().status
-        connection.close()
-        return status
-
-    for host, status in ((f"localhost:{port}", 200), (f"evil.example:{port}", 403)):
-        assert ask("/", Host=host) == status
-    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-    upgrade["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
-    for origin, status in ((f"http://127.0.0.1:{port}", 101), ("http://evil.example", 403)):
-        assert ask("/1/ws", Origin=origin, **upgrade) == status
-
-
-@pytest.mark.parametrize(
-    ("host", "is_own"), [("127.0.0.1", True), ("localhost", True), ("evil.example", False)]
-)
-def test_the_window_answers_this_machine_s_pages_only(host, is_own):
-    assert window.is_own_host(host) == is_own
-
-
-class Page:
-    """A tab of a headless Chromium, by its DevTools protocol."""
-
-    def __init__(self, connection):
-        self.connection, self.ids = connection, itertools.count(1)
-
-    async def call(self, method, **parameters):
-        number = next(self.ids)
-        message = {"id": number, "method": method, "params": parameters}
-        await self.connection.write_message(json.dumps(message))
-        while True:
-            answer = json.loads(await self.connection.read_message())
-            if answer.get("id") == number:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    async def evaluate(self, expression):
-        answer = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        return answer["result"].get("value")
-
-    async def get_pixels(self, clip):
-        import base64
-
-        answer = await self.call("Page.captureScreenshot", format="png", clip=clip)
-        picture = Image.open(io.BytesIO(base64.b64decode(answer["data"])))
-        return np.asarray(picture.convert("L")).astype(int)
-
-    async def mouse(self, kind, x, y):
-        await self.call(
-            "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1
-        )
-
-
-def read_line(process, stream, pattern, deadline=60):
-    """Return what matches the pattern in a process's output; end the process if nothing does."""
-    timer = threading.Timer(deadline, process.kill)
-    timer.start()
-    try:
-        for line in stream:
-            if found := re.search(pattern, line):
-                return found[0]
-    finally:
-        timer.cancel()
-    raise AssertionError(f"the process printed no line with {pattern}")
-
-
-async def wait_until(is_true, deadline=60):
-    end = time.monotonic() + deadline
-    while True:
-        value = await is_true()
-        if value:
-            return value
-        assert time.monotonic() < end, "nothing changed in the browser"
-        await asyncio.sleep(0.05)
-
-
-async def draw_in_browser(url, debug_url, save):
-    from tornado.httpclient import AsyncHTTPClient
+async def draw_in_browser(address):
+    """Send and receive what matplotlib's page does, when a 7 is drawn there and cleared."""
     from tornado.websocket import websocket_connect
 
-    port = re.search(r":(\d+)/", debug_url)[1]
-    answer = await AsyncHTTPClient().fetch(
-        f"http://127.0.0.1:{port}/json/new?{url}", method="PUT", body=b""
-    )
-    connection = await websocket_connect(
-        json.loads(answer.body)["webSocketDebuggerUrl"], max_message_size=2**26
-    )
-    page = Page(connection)
-    find = "(() => {const c = document.querySelectorAll('canvas'); if (!c.length) return null; \
-        const b = c[0].getBoundingClientRect(); return [b.left, b.top, b.width, b.height]})()"
+    connection = await websocket_connect(f"ws://{address}/1/ws")
+    picture = Image.new("RGBA", (1100, 600), "white")
 
-    async def find_figure():
-        box = await page.evaluate(find)
-        return box if box and box[2] > 900 else None
+    async def send(kind, **values):
+        await connection.write_message(json.dumps({"type": kind, **values}))
 
-    left, top, width, height = await wait_until(find_figure)
-    figure = {"x": left, "y": top, "width": width, "height": height, "scale": 1}
-    bars = {**figure, "x": left + 0.53 * width, "y": top + 0.5 * height}
-    bars |= {"width": 0.45 * width, "height": 0.37 * height}
+    async def wait_until(is_true):
+        nonlocal picture
+        while not is_true(np.asarray(picture.convert("L")).astype(int)):
+            message = await asyncio.wait_for(connection.read_message(), timeout=60)
+            if isinstance(message, bytes):  # what has changed; the rest is transparent
+                frame = Image.open(io.BytesIO(message)).convert("RGBA")
+                picture = Image.alpha_composite(picture, frame)
+            elif json.loads(message)["type"] == "draw":
+                await send("draw")
+        return np.asarray(picture.convert("L")).astype(int)
 
-    async def is_drawn():
-        pixels = await page.get_pixels(figure)
-        return (pixels < 50).sum() > 5000  # the image that the network sees, black
-
-    await wait_until(is_drawn)
-    empty = await page.get_pixels(bars)
+    await send("supports_binary", value=True)
+    await send("refresh")
+    bars = np.s_[300:522, 583:1078]
+    # The image that the network sees is black.
+    empty = (await wait_until(lambda pixels: (pixels < 50).sum() > 5000))[bars]
+    mouse = {"button": 0, "buttons": 1, "modifiers": []}
     for stroke in SEVEN:
-        points = [(left + (0.03 + 0.43 * x / 100) * width, top + (0.05 + 0.8 * y / 100) * height)
-                  for x, y in stroke]  # fmt: skip
-        await page.mouse("mouseMoved", *points[0])
-        await page.mouse("mousePressed", *points[0])
-        for (x, y), (next_x, next_y) in itertools.pairwise(points):
-            for step in np.linspace(0, 1, 10):
-                await page.mouse("mouseMoved", x + step * (next_x - x), y + step * (next_y - y))
-        await page.mouse("mouseReleased", *points[-1])
+        points = [{"x": 33 + 4.73 * x, "y": 30 + 4.8 * y, **mouse} for x, y in stroke]
+        for kind, point in zip(["button_press", *["motion_notify"] * 9], points, strict=False):
+            await send(kind, **point)
+        await send("button_release", **points[-1])
 
-    async def is_bar_of_seven():
+    def is_bar_of_seven(pixels):
         # Half a 7 may be taken for another digit: what counts is the bar that is there in the end.
-        changed = abs(await page.get_pixels(bars) - empty) > 60
+        changed = abs(pixels[bars] - empty) > 60
         if changed.sum() < 2000:
             return False
         return 0.65 < changed.any(axis=0).nonzero()[0].mean() / changed.shape[1] < 0.8
 
     await wait_until(is_bar_of_seven)
-    if save:
-        Image.fromarray((await page.get_pixels(figure)).astype(np.uint8)).save(save)
-    await page.call("Input.dispatchKeyEvent", type="keyDown", key="c", text="c")
-
-    async def is_empty():
-        return (await page.get_pixels(bars) == empty).all()
-
-    await wait_until(is_empty)
+    await send("key_press", key="kc")  # as matplotlib's page spells it
+    await wait_until(lambda pixels: (pixels[bars] == empty).all())
     connection.close()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open the window in")
-def test_a_digit_is_drawn_in_a_browser(start, tmp_path):
+def test_a_digit_is_drawn_in_a_browser(start):
     pytest.importorskip("tornado", reason="WebAgg needs tornado")
     server = start("-u", SCRIPT, "--browser", env={"MPLBACKEND": None})
-    url = read_line(server, server.stdout, r"http://127\.0\.0\.1:\d+/?")
-    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-sync"
-    flags += " --disable-background-networking --disable-component-update"
-    flags += " --remote-debugging-port=0 --window-size=1300,900"
-    browser = subprocess.Popen(
-        [CHROMIUM, *flags.split(), f"--user-data-dir={tmp_path / 'browser'}", "about:blank"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        debug_url = read_line(browser, browser.stderr, r"ws://\S+")
-        save = os.environ.get("SCREENSHOT")
-        asyncio.run(draw_in_browser(url, debug_url, save))
-    finally:
-        browser.terminate()
-        browser.wait(timeout=20)
+    asyncio.run(draw_in_browser(re.search(r"127\.0\.0\.1:\d+", server.stdout.readline())[0]))

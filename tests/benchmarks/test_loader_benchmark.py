@@ -1,11 +1,9 @@
 import sys
 
-from conftest import PROJECT, cut
+import loader
+from conftest import cut
 
 import common
-
-sys.path.insert(0, str(PROJECT / "benchmarks"))
-import loader
 
 
 def test_the_ratio_is_how_many_times_faster_ours_is(monkeypatch, capsys):

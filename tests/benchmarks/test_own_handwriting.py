@@ -1,14 +1,10 @@
-import sys
-
 import numpy as np
-import pytest
-from conftest import PROJECT, cut
-
-import common
-
-sys.path.insert(0, str(PROJECT / "benchmarks"))
 import own_handwriting
 import pages
+import pytest
+from conftest import cut
+
+import common
 
 
 def test_right_refused_and_wrong_pages_are_counted(capsys):

@@ -2,10 +2,8 @@ import os
 import sys
 
 import pytest
-from conftest import PROJECT
-
-sys.path.insert(0, str(PROJECT / "benchmarks"))
 import speed
+from conftest import PROJECT
 
 
 def read_table(text):
