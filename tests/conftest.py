@@ -18,6 +18,8 @@ import torch
 from filelock import FileLock
 
 import common
+from files import models
+from handwriting import DIGITS
 
 torch.set_num_threads(1)  # as the scripts do; more would wait for each other on a busy machine
 
@@ -126,6 +128,12 @@ def run_script(monkeypatch):
         return runpy.run_path(str(PROJECT / script), run_name="__main__")
 
     return run_script
+
+
+@pytest.fixture(scope="session")
+def network():
+    """The network that comes along."""
+    return models.load(DIGITS)
 
 
 def cut(dataset, num_images):
