@@ -17,7 +17,7 @@ def draw(figure, results):
         for side in (given, seen):
             side.set_axis_off()
         # A name may have bytes that are no text, and a $ in it is no formula.
-        name = file.encode(errors="backslashreplace").decode()
+        name = str(file).encode(errors="backslashreplace").decode()
         given.set_title(name, parse_math=False)
         outputs.set_title(message, wrap=True, parse_math=False)
         outputs.set_xticks(range(10))

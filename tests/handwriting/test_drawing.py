@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from drawn_digits import get_page
@@ -15,7 +17,10 @@ def test_what_was_seen_is_drawn_a_row_for_each_picture():
     given = Image.effect_noise((300, 100), 50)
     predicted = get_page(4, 7)
     figure = Figure()
-    results = [("page.png", given, predicted, "4 7"), ("t\udcff.png", None, None, "no answer")]
+    results = [
+        (Path("page.png"), given, predicted, "4 7"),
+        ("t\udcff.png", None, None, "no answer"),
+    ]
     drawing.draw(figure, results)
     places = {axes: axes.get_position(original=True) for axes in figure.axes}
     in_order = sorted(places, key=lambda axes: (-places[axes].y0, places[axes].x0))
