@@ -47,7 +47,7 @@ def train_network(
     """
     device = common.get_device(net)
     num_steps = len(data_loader)
-    # The net's own weights, to be changed in place and without autograd.
+    # The net's own weights: `detach` leaves autograd out, and shares their memory.
     w_l1, b_l1 = net.hidden_layer.weight.detach(), net.hidden_layer.bias.detach()
     w_l2, b_l2 = net.output_layer.weight.detach(), net.output_layer.bias.detach()
 
@@ -68,7 +68,7 @@ def train_network(
             delta_l2 = 2 / y.numel() * (a_l2 - y) * (1 - a_l2) * a_l2  # BP1
             delta_l1 = (delta_l2 @ w_l2) * (1 - a_l1) * a_l1  # BP2
 
-            # Gradient descent: w_l - lr * dC/dw_l
+            # Gradient descent, in place: w_l - lr * dC/dw_l
             w_l2.sub_(delta_l2.T @ a_l1, alpha=lr)  # BP4
             b_l2.sub_(delta_l2.sum(dim=0), alpha=lr)  # BP3
             w_l1.sub_(delta_l1.T @ a_l0, alpha=lr)  # BP4

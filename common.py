@@ -45,8 +45,10 @@ class RefusedError(ValueError):
 class InMemory:
     """Put before a class of torchvision's, such as MNIST, it gives whole batches, which is faster.
 
-    `class KMNIST(InMemory, datasets.KMNIST): pass` is all it takes for KMNIST, whose files have the
-    same names. A `.gz` is read without unpacking it, so nothing is written into the folder.
+    PyTorch's DataLoader asks a data set that has `__getitems__` for a batch at a time, and hands
+    what it gets to its `collate_fn`. A `.gz` is read without unpacking it, so nothing is written
+    into the folder. `class KMNIST(InMemory, datasets.KMNIST): pass` is all it takes for KMNIST,
+    whose files have the same names.
     """
 
     # A tensor: by a plain number, CUDA multiplies with its reciprocal, which rounds differently.
@@ -119,7 +121,10 @@ class FashionMNIST(InMemory, datasets.FashionMNIST):
 
 
 class Batch(Sequence):
-    """The items of a batch, whose images and labels are stacked already."""
+    """The items of a batch, whose images and labels are stacked already.
+
+    `collate` takes them as they are; to any other `collate_fn` it is the usual list of items.
+    """
 
     def __init__(self, images, labels):
         self.images, self.labels = images, labels
@@ -222,7 +227,7 @@ def get_loader(dataset, batch_size=BATCH_SIZE, shuffle=True, **options):
 
     `options` are those of `torch.utils.data.DataLoader`.
     """
-    if batch_size is not None:  # which in PyTorch means single items
+    if batch_size is not None:  # None is PyTorch's for single items, which nothing collates
         options = {"collate_fn": collate, **options}
     return DataLoader(dataset, batch_size, shuffle, **options)
 

@@ -43,8 +43,8 @@ class Net(nn.Module):
         return torch.sigmoid(self.output_layer(x))
 
 
-# As in the article, images become rows outside of the network: `flatten` above leaves rows as they
-# are. These two functions, which return functions, are the article's, too.
+# The article flattens images outside of the network. `Net` flattens, too, so that it also takes
+# images; rows stay as they are. Both functions below return a function, as the article's do.
 
 
 def create_input_reshaper():
@@ -88,6 +88,8 @@ def run_network(net, *, train_network=common.train_network, **settings):
 
     # `run.train_loader` is from `common.get_train_loader`, `run.test` calls `common.test_network`.
     # The rest of `Run` is the work of the flags: checkpoint, log, saved network.
+    # `settings.epochs` is what is printed; `run.epochs` is gone through: a resumed training begins
+    # later, and between epochs there are tests, and the checkpoint is written.
     with Run(net, sgd, loss_function, reshape_input, settings) as run:
         train_network(
             run.train_loader, net, settings.epochs, sgd, reshape_input, calc_loss,

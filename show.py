@@ -36,6 +36,7 @@ def show(net, *, softmax=False, normalize=False, data_root=common.DEFAULT_ROOT, 
     `files.models.TrainedNetwork`, which `net` may be, too. The picture goes to `out`, a PNG, or a
     window; in a notebook, below the cell.
     """
+    check_out(out)
     if not isinstance(net, models.TrainedNetwork):
         net = models.TrainedNetwork(net, softmax=softmax, normalize=normalize)
     test_set = common.get_dataset(data_root, train=False)
@@ -198,23 +199,25 @@ def show_figure(draw_on, out, size=SIZE):
         return
     from matplotlib import pyplot
 
-    from handwriting import window
-
-    if not window.has_windows() and "ipykernel" not in sys.modules:  # which draws below its cell
-        raise RefusedError(
-            "there is no display to open a window on; --out FILE writes a PNG, and in a notebook's "
-            "cell, show.show(network) draws below it"
-        )
     draw_on(pyplot.figure(figsize=size, dpi=WINDOW_DPI, layout="constrained"))
     pyplot.show()
 
 
 def check_out(out, inputs=()):
-    """Raise RefusedError unless a picture can be written to `out`.
+    """Raise RefusedError unless a picture can be written to `out`, or shown if that is None.
 
-    A PNG only, and none of the inputs, lest a slip of the hand replace a model or a photograph.
+    To a PNG only, and none of the inputs, lest a slip of the hand replace a model or a photograph.
     """
-    if not out.lower().endswith(".png"):
+    if out is None:
+        from handwriting import window
+
+        if not window.has_windows() and "ipykernel" not in sys.modules:  # below whose cell it is
+            raise RefusedError(
+                "there is no display to open a window on; --out FILE writes a PNG, and in a "
+                "notebook's cell, show.show(network) draws below it"
+            )
+        return
+    if not str(out).lower().endswith(".png"):
         raise RefusedError(f"--out writes a PNG; {out} doesn't end in .png")
     if atomic.resolve(out) in map(atomic.resolve, inputs):
         raise RefusedError(f"--out would replace {out}, which is to be read")
@@ -249,13 +252,11 @@ def main():
     settings = create_parser().parse_args()
     if settings.model is not None and settings.log is not None:
         raise RefusedError("give either a saved network, MODEL, or the --log of a training")
-    if settings.out is not None:
-        check_out(settings.out)
-
     if settings.log is None:
         network = models.load(settings.model or DIGITS, settings.net)
         show(network, data_root=settings.data_root, out=settings.out)
     else:
+        check_out(settings.out)
         _, rows = progress.read_log(settings.log)
         show_figure(lambda figure: draw_learning_curve(figure, rows), settings.out, size=(10, 4))
 

@@ -5,6 +5,7 @@ width in millimetres then draws on a page of so many pixels a millimetre. `pytho
 benchmarks/pages.py FOLDER` writes a few of each kind, for the eye.
 """
 
+import argparse
 import io
 import sys
 from pathlib import Path
@@ -463,7 +464,9 @@ def draw_page(kind, images, seed):
 
 
 def main():
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description="Draw four pages of each kind, as PNGs.")
+    parser.add_argument("folder", type=Path, help="where to write them")
+    folder = parser.parse_args().folder
     folder.mkdir(exist_ok=True)
     test_set = common.get_dataset(train=False)
     for kind in KINDS:

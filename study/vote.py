@@ -91,7 +91,7 @@ def main():
     rows |= {"majority": majority, "mean of outputs": mean}
     for name, predictions in rows.items():
         print(f"{name}: {100 * (predictions == test_set.targets).double().mean():.2f} %")
-    print(f"the book's five networks of the final design, by majority: {BOOK} %")
+    print(f"(the book's five networks of the design final, by majority: {BOOK} %)")
 
 
 if __name__ == "__main__":

@@ -107,13 +107,15 @@ def test_what_can_t_be_done_is_refused(arguments, message, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     "backend", ["inline", "module://matplotlib_inline.backend_inline", "widget", "ipympl"]
 )
-def test_a_program_started_from_a_notebook_says_how_to_see_its_picture(backend, monkeypatch):
+def test_a_program_started_from_a_notebook_says_how_to_see_its_picture(
+    backend, network, monkeypatch
+):
     monkeypatch.setattr("matplotlib.pyplot.get_backend", lambda: backend)
     monkeypatch.setattr("sys.argv", ["recognize.py"])
     with pytest.raises(common.RefusedError, match=r"no display.*--out FILE.png"):
         recognize.main()
     with pytest.raises(common.RefusedError, match=r"no display.*in a notebook's cell"):
-        show.show_figure(None, out=None)
+        show.show(network, out=None)
 
 
 def test_the_network_of_the_flags_is_asked(network, tmp_path, monkeypatch, capsys):

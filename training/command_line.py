@@ -11,6 +11,7 @@ import torch
 import common
 from common import RefusedError
 from training import checkpoint
+from training.run import MAX_THREADS
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -120,7 +121,9 @@ positive_float = _number(float, lambda number: 0 < number < math.inf, "a finite 
 non_negative_float = _number(
     float, lambda number: 0 <= number < math.inf, "a finite number, 0 or more"
 )
-thread_count = _number(int, lambda number: 1 <= number <= 1024, "a whole number, 1 to 1024")
+thread_count = _number(
+    int, lambda number: 1 <= number <= MAX_THREADS, f"a whole number, 1 to {MAX_THREADS}"
+)
 valid_seed = _number(int, lambda seed: 0 <= seed < 2**64, "a whole number, 0 to 2**64 - 1")
 
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import torch
 
 import common
+from common import RefusedError
 from files import atomic, states
 from training.checkpoint import Checkpoint, describe_optimizer
 from training.progress import Log
+
+MAX_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,13 @@ class Settings:
     test_each_epoch: bool = False
     log: str | None = None
     quiet: bool = False
+
+    def __post_init__(self):
+        if self.epochs < 1 or not 1 <= self.threads <= MAX_THREADS:
+            raise RefusedError(
+                f"epochs must be 1 or more and threads 1 to {MAX_THREADS}, not {self.epochs} and "
+                f"{self.threads}"
+            )
 
 
 class Run:
