@@ -7,6 +7,7 @@ from pathlib import Path
 
 from common import RefusedError
 from files import atomic
+from pytorch_mnist import OUTPUT_SIZE
 from study import variants
 from training.checkpoint import list_differences
 
@@ -86,7 +87,8 @@ class RunResults:
         try:
             result = json.loads(content)
             found = {"variant": result["variant"], "seed": result["seed"], **result["settings"]}
-        except (ValueError, KeyError, TypeError) as error:
+            self._check(result)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RefusedError(
                 f"{file} is not a complete result ({error!r}); remove it, and it is run again"
             ) from error
@@ -99,6 +101,16 @@ class RunResults:
                 "--results"
             )
         return result
+
+    def _check(self, result):
+        """Raise ValueError, or what a missing field raises, unless the result can be one."""
+        accuracies, errors = result["accuracy_after_epoch"], result["error_per_digit"]
+        if (len(accuracies), len(errors)) != (self.epochs, OUTPUT_SIZE):
+            raise ValueError(f"it has {len(accuracies)} epochs, and errors of {len(errors)} digits")
+        if not all(0 <= fraction <= 1 for fraction in [result["accuracy"], *accuracies, *errors]):
+            raise ValueError("an accuracy or an error is no fraction")
+        if not result["seconds"] >= 0:
+            raise ValueError("its seconds are negative")
 
     def write(self, result):
         """Write a result to its file, atomically. Raises RefusedError."""

@@ -66,18 +66,20 @@ def test_one_bad_picture_leaves_the_others_their_answers(tmp_path, monkeypatch, 
     (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     whole = (tmp_path / "seven $x_{.png").read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
-    files = ["missing.png", "empty.png", "text.png", "photo.heic", "half.png", "seven*.png"]
+    Image.fromarray(np.full((9, 9), np.nan, np.float32)).save("nan.tif")
+    files = ["missing.png", "empty.png", "text.png", "photo.heic", "half.png", "nan.tif"]
+    files.append("seven*.png")
     monkeypatch.setattr("sys.argv", ["recognize.py", *files, "--out", "seen.png"])
     with pytest.raises(SystemExit) as exit:
         recognize.main()
     assert exit.value.code == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == [*files[:5], "seven $x_{.png"]
-    assert all(": no answer: " in line for line in lines[:5])
+    assert [line.split(":")[0] for line in lines] == [*files[:6], "seven $x_{.png"]
+    assert all(": no answer: " in line for line in lines[:6])
     assert lines[0] == "missing.png: no answer: there is no such file"
     assert lines[1] == "empty.png: no answer: the page is empty"
     assert "convert it" in lines[3]
-    assert re.search(r": 7 \(output \d\.\d{3}; next is \d with 0\.\d{3}\)$", lines[5])
+    assert re.search(r": 7 \(output \d\.\d{3}; next is \d with 0\.\d{3}\)$", lines[6])
     with Image.open("seen.png") as picture:
         assert picture.format == "PNG"
 
@@ -89,7 +91,7 @@ def test_the_answer_names_the_two_largest_outputs():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["seven.png", "--model", "seven.png"], "no file of weights"),
+        (["seven.png", "--model", "seven.png"], "is a picture, not a saved network"),
         (["--out", "x.png"], "--out needs a PICTURE"),
         ([], "there is no display.*--browser"),
         (["seven.png", "--out", "seven.png"], "would replace seven.png"),

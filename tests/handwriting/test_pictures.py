@@ -1,5 +1,8 @@
 """A seven, in each way in which a picture can hold it."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -131,12 +134,50 @@ def test_so_is_a_large_one_which_is_reduced(mode, suffix, network, tmp_path):
     assert read_digits(network, opened) == [[7]]
 
 
-@pytest.mark.parametrize("suffix", ["png", "webp"])
-def test_unreadable_metadata_is_left_aside(suffix, network, tmp_path):
-    """Pillow's own `exif_transpose` raises a SyntaxError for these."""
-    file = tmp_path / f"seven.{suffix}"
-    draw_page(SEVEN).save(file, exif=b"II*")
-    assert read_digits(network, pictures.open_picture(file)) == [[7]]
+def as_exif(*entries, after=b""):
+    """Return EXIF data of entries (tag, type, number, value as 4 bytes) and the bytes after."""
+    entries = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries) // 12) + entries + after
+
+
+def add_chunk(png, name, data):
+    """Return a PNG's bytes with one more chunk, after its header of 33 bytes."""
+    chunk = struct.pack(">I", len(data)) + name + data
+    return png[:33] + chunk + struct.pack(">I", zlib.crc32(name + data)) + png[33:]
+
+
+TURNED = (0x0112, 3, 1, struct.pack("<HH", 6, 0))
+NO_DENOMINATOR = as_exif((0x011A, 5, 1, struct.pack("<I", 26)), after=struct.pack("<III", 0, 72, 0))
+UNIT_AS_TEXT = as_exif((0x011A, 5, 1, struct.pack("<I", 38)), (0x0128, 2, 4, b"inch"),
+                       after=struct.pack("<III", 0, 72, 1))  # fmt: skip
+METADATA = {
+    "garbage.jpg": b"Exif\0\0garbage",
+    "garbage.webp": b"garbage",
+    "no denominator.jpg": NO_DENOMINATOR,
+    "no denominator.webp": NO_DENOMINATOR,
+    "unit as text.jpg": UNIT_AS_TEXT,
+    "orientation as text.jpg": as_exif((0x0112, 2, 4, b"left")),
+}
+CHUNKS = {
+    "eXIf cut off": (b"eXIf", as_exif(TURNED)[6:20]),
+    "eXIf cut off in its header": (b"eXIf", b"II*"),
+    "raw profile not hexadecimal": (b"tEXt", b"Raw profile type exif\0\nexif\n   4\nXYZW\n"),
+    "raw profile without lines": (b"tEXt", b"Raw profile type exif\0"),
+}
+
+
+@pytest.mark.parametrize("name", METADATA)
+def test_unreadable_metadata_is_left_aside(name, network, tmp_path):
+    draw_page(SEVEN).save(tmp_path / name, exif=METADATA[name])
+    assert read_digits(network, pictures.open_picture(tmp_path / name)) == [[7]]
+
+
+@pytest.mark.parametrize("fault", CHUNKS)
+def test_so_is_that_of_a_png(fault, network, tmp_path):
+    draw_page(SEVEN).save(tmp_path / "seven.png")
+    png = (tmp_path / "seven.png").read_bytes()
+    (tmp_path / "seven.png").write_bytes(add_chunk(png, *CHUNKS[fault]))
+    assert read_digits(network, pictures.open_picture(tmp_path / "seven.png")) == [[7]]
 
 
 def test_a_hot_pixel_and_a_nan_change_nothing(network):

@@ -1,4 +1,5 @@
 import asyncio
+import http.client
 import io
 import json
 import re
@@ -85,6 +86,34 @@ def test_another_default_device_changes_nothing():
         mouse = Mouse(models.load(DIGITS))
         mouse.draw(*SEVEN)
         assert mouse.window.verdict.get_text().startswith("7 ")
+
+
+def test_a_page_of_another_site_gets_no_answer(start):
+    """By its name, as of DNS rebinding, or by a WebSocket of its own."""
+    pytest.importorskip("tornado", reason="WebAgg needs tornado")
+    server = start("-u", PROJECT / "recognize.py", "--browser", env={"MPLBACKEND": None})
+    port = int(re.search(r"127\.0\.0\.1:(\d+)", server.stdout.readline())[1])
+
+    def ask(path, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", path, headers=headers)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    for host, status in ((f"localhost:{port}", 200), (f"evil.example:{port}", 403)):
+        assert ask("/", Host=host) == status
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    upgrade["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
+    for origin, status in ((f"http://127.0.0.1:{port}", 101), ("http://evil.example", 403)):
+        assert ask("/1/ws", Origin=origin, **upgrade) == status
+
+
+@pytest.mark.parametrize(
+    ("host", "is_own"), [("127.0.0.1", True), ("localhost", True), ("evil.example", False)]
+)
+def test_the_window_answers_this_machine_s_pages_only(host, is_own):
+    assert window.is_own_host(host) == is_own
 
 
 async def draw_in_browser(address):

@@ -58,14 +58,34 @@ def test_a_result_of_other_settings_is_refused_and_left(results, other, differen
         results.read([("book", 4)])
 
 
+def leave_out(key):
+    return json.dumps({name: value for name, value in RESULT.items() if name != key})
+
+
 @pytest.mark.parametrize(
-    "content",
-    ["", json.dumps(RESULT)[:100], "null", "\xff\xfe", json.dumps({**RESULT, "settings": None})],
+    ("content", "reason"),
+    [
+        ("", "Expecting value"),
+        (json.dumps(RESULT)[:100], ""),
+        ("null", ""),
+        ("\xff\xfe", ""),
+        (json.dumps({**RESULT, "settings": None}), ""),
+        (leave_out("seconds"), "seconds"),
+        (leave_out("accuracy_after_epoch"), "accuracy_after_epoch"),
+        (json.dumps({**RESULT, "accuracy": None}), ""),
+        (json.dumps({**RESULT, "accuracy": 97.8}), "fraction"),
+        (json.dumps({**RESULT, "error_per_digit": [0.1] * 9}), "errors of 9 digits"),
+        (json.dumps({**RESULT, "accuracy_after_epoch": [0.9]}), "it has 1 epochs"),
+        (json.dumps({**RESULT, "seconds": "12"}), ""),
+        ("[" * 100_000, "RecursionError"),
+    ],
 )
-def test_a_damaged_file_is_named_and_left(results, content):
+def test_a_damaged_file_is_named_and_left(results, content, reason):
     (file,) = results.folder.iterdir()
     file.write_text(content, encoding="latin-1")
-    with pytest.raises(RefusedError, match=f"{re.escape(str(file))} is not a complete result"):
+    with pytest.raises(
+        RefusedError, match=f"{re.escape(str(file))} is not a complete result .*{reason}"
+    ):
         results.read([("book", 4)])
     assert file.read_text(encoding="latin-1") == content
 
