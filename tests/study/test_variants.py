@@ -45,6 +45,12 @@ def test_each_variant_differs_from_the_article_in_what_its_name_says(small_mnist
         assert description == {**article, **{thing: book[thing] for thing in name.split("+")}}
 
 
+def test_normalised_inputs_are_shifted_and_scaled_in_training():
+    image, _ = variants.get_train_loader(VARIANTS["normalized"]).dataset[0]
+    plain, _ = common.get_dataset()[0]
+    torch.testing.assert_close(image, (plain - 0.1305) / 0.3081)
+
+
 @pytest.mark.parametrize(
     ("name", "shift", "scale"), [("article", 0, 1), ("normalized", 0.1305, 0.3081)]
 )
@@ -137,6 +143,16 @@ def book():
     return net, [(images.double(), labels) for images, labels in loader]
 
 
+def test_the_book_s_gradients_by_autograd_are_the_book_s(book):
+    net, batches = book
+    images, labels = batches[0]
+    compute_cost(VARIANTS["book"], net(images.flatten(1)), labels).backward()
+    nabla_w, nabla_b = average_gradients(*get_weights_and_biases(net), images, labels)
+    for layer, w, b in zip(net.children(), nabla_w, nabla_b, strict=True):
+        np.testing.assert_allclose(layer.weight.grad, w, rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(layer.bias.grad, b[:, 0], rtol=1e-10, atol=1e-14)
+
+
 def test_the_book_s_steps_by_hand_are_the_book_s(book):
     """Gradient by gradient: each of thirty steps on real images."""
     net, batches = book
@@ -152,6 +168,14 @@ def test_the_book_s_steps_by_hand_are_the_book_s(book):
         ):
             np.testing.assert_allclose((old - new) / 3.0, nabla, rtol=1e-9, atol=1e-13)
         weights, biases = new_weights, new_biases
+
+
+def test_the_article_variant_is_the_article_s_script(small_mnist):
+    torch.manual_seed(3)
+    printed = pytorch_mnist.run_network(pytorch_mnist.Net(), epochs=4)
+    (result,) = variants.train("article", [3], epochs=4)
+    assert result["accuracy"] == pytest.approx(printed, abs=0.005)
+    assert printed > 0.2
 
 
 @pytest.mark.parametrize("name", VARIANTS)
