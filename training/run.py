@@ -127,8 +127,8 @@ class Run:
                 seed = find_seed(self.net, self.description["arguments"])
             if seed is None:
                 print(
-                    f"{settings.log} names no seed: the network can't be made again from that of "
-                    "torch.manual_seed; perhaps more was drawn at random in between",
+                    f"{settings.log} names no seed: call torch.manual_seed just before the network "
+                    "is created to have one there",
                     file=sys.stderr,
                 )
             training = identity | {
