@@ -19,7 +19,7 @@ def resolve(file):
 
 
 def expand(names):
-    """Return the files' names, in place of `*.csv`, as Windows' shells leave it, all that match."""
+    """Return the files' names; for `*.csv`, which Windows' shells don't expand, all that match."""
     expanded = []
     for name in names:
         expanded += ("*" in name and sorted(glob.glob(name))) or [name]  # noqa: PTH207
@@ -48,7 +48,7 @@ def check_writable(file, num_bytes=0):
 
 
 def write(file, save):
-    """Have `save(stream)` write the new content of `file`, and replace that when it is on the disk.
+    """Have `save(stream)` write the new content of `file`; on the disk, it replaces the old one.
 
     Raises RefusedError if that fails; what was there before is then untouched.
     """

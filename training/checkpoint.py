@@ -43,7 +43,7 @@ def list_differences(here, there, ignored=()):
 def _get_value(settings, name):
     # A setting that another version of PyTorch doesn't know yet counts as off; 0 may be a seed.
     value = settings.get(name)
-    return None if value is False or value == [] else value
+    return None if value is False or value in ([], {}) else value
 
 
 class Checkpoint:

@@ -150,7 +150,7 @@ class Run:
             total=self.settings.epochs * num_steps,
             initial=(self.first_epoch - 1) * num_steps,
             unit="step",
-            disable=not (sys.stderr.isatty() or "ipykernel" in sys.modules),  # none in a file
+            disable=False if "ipykernel" in sys.modules else None,  # None: if stderr is a file
         )
 
     @property
