@@ -92,7 +92,7 @@ def read_curve(log):
 def is_of(design, logged):
     """Return whether a log's training is of this design, with its settings."""
     settings = {
-        "network": f"pytorch_mnist_convnet.{design.network.__name__}",
+        "network": f"{design.network.__module__}.{design.network.__name__}",
         "lr": design.lr,
         "weight_decay": design.weight_decay,
         "momentum": 0,

@@ -34,8 +34,8 @@ def create_parser(description, *, epochs, lr, threads=1, parents=()):
     add_epochs_flag(parser, epochs)
     add = parser.add_argument
     add("--lr", type=positive_float, default=lr, metavar="RATE", help="learning rate")
-    number = {"type": positive_int, "metavar": "N"}
-    add("--batch-size", **number, default=common.BATCH_SIZE, help="images a step")
+    size = common.BATCH_SIZE
+    add("--batch-size", type=positive_int, default=size, metavar="N", help="images a step")
     add_device_flag(parser)
     add("--threads", type=thread_count, default=threads, metavar="N", help="CPU threads")
     add_data_root_flag(parser)
@@ -84,6 +84,8 @@ def start(parser):
     The settings are a dict of keyword arguments, by the flags' names. What it takes to
     repeat the run goes to stderr.
     """
+    if sys.stdout is None:
+        raise RefusedError("stdout is closed, so there is nowhere to print the results")
     settings = vars(parser.parse_args())
     seed, device = settings.pop("seed"), settings.pop("device")
     file = settings["checkpoint"]

@@ -108,6 +108,12 @@ def test_a_resumed_run_has_the_checkpoint_s_seed(start_with, tmp_path, capsys):
         start_with("--checkpoint", file, "--seed", 7)
 
 
+def test_nothing_is_trained_without_a_stdout(start_with, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)  # as Python has it after `>&-`
+    with pytest.raises(RefusedError, match="stdout is closed"):
+        start_with("--seed", 1)
+
+
 # Devices
 
 

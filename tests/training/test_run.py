@@ -18,7 +18,7 @@ import pytorch_mnist_convnet
 from common import RefusedError
 from files import models, states
 from training import progress
-from training.run import Run, Settings, use_threads
+from training.run import MAX_THREADS, Run, Settings, use_threads
 
 pytestmark = pytest.mark.usefixtures("small_mnist")
 
@@ -273,6 +273,9 @@ def test_files_that_can_t_be_written_are_refused_before_the_training(net, tmp_pa
         refuse("is not a regular file", net, **{name: tmp_path})
         if os.name != "nt":
             refuse("is not a regular file", net, **{name: "/dev/zero"})
+    refuse("must be 1 or more and .* not 0 and 1$", net, epochs=0)
+    for threads in (0, MAX_THREADS + 1, 100_000):
+        refuse(f"threads 1 to {MAX_THREADS}, not 1 and {threads}$", net, epochs=1, threads=threads)
     (tmp_path / "thesis").write_text("my thesis")
     refuse("is not a saved network", net, save_model=tmp_path / "thesis")
     refuse("is damaged, or no file of PyTorch's", net, checkpoint=tmp_path / "thesis")
