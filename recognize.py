@@ -11,8 +11,6 @@ scans were scaled, without distortion, to fit into a box of 20x20 pixels, which 
 the edges, and were then placed in 28x28 pixels so that their centre of mass is in the middle.
 """
 
-import training  # noqa: F401 # isort: skip (not part of the lesson: it makes Ctrl-C one line)
-
 import sys
 from typing import NamedTuple
 
@@ -21,11 +19,10 @@ import numpy as np
 import torch
 
 from common import RefusedError
-from files import atomic, models
 from handwriting import DIGITS, pictures
 from handwriting.page import find_digits, get_stroke_width, scale
 from show import add_network_flag, check_out, show_figure
-from training import command_line
+from training import command_line, saved
 
 BOX = 20  # pixels of the 28: the longer side of a digit
 CENTER = 14  # row and column of the centre of mass: MNIST's training images have 14.00, 14.01
@@ -120,14 +117,14 @@ def main():
     parser.add_argument("--browser", action="store_true", help="the window, in a web browser")
     settings = parser.parse_args()
     torch.set_num_threads(1)  # the fastest for one image
-    files = atomic.expand(settings.pictures)
+    files = command_line.expand(settings.pictures)
     if settings.out is not None:
         check_out(settings.out, files)
         if not files:
             raise RefusedError("--out needs a PICTURE")
     if files and settings.browser:
         raise RefusedError("--browser opens the window to draw in: leave PICTURE out")
-    network = models.load(settings.model, settings.net)
+    network = saved.load(settings.model, settings.net)
     if not files:
         from handwriting import window
 

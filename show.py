@@ -7,8 +7,7 @@ open a window, or write a PNG to `--out`. Without MODEL it is the network that c
 `recognize.py` uses. In Python, `show.show(net)` draws any network.
 """
 
-import training  # noqa: F401 # isort: skip (not part of the lesson: it makes Ctrl-C one line)
-
+import io
 import sys
 
 import numpy as np
@@ -17,9 +16,8 @@ from torch import nn
 
 import common
 from common import RefusedError
-from files import atomic, models
 from handwriting import DIGITS
-from training import command_line, progress
+from training import command_line, files, saved
 
 SIZE = (10, 11)  # inches of a picture; legible at the width of a page
 WINDOW_DPI = 70  # so that a window of that size fits a laptop's screen
@@ -33,12 +31,12 @@ def show(net, *, softmax=False, normalize=False, data_root=common.DEFAULT_ROOT, 
     """Draw what a network makes of the test images; print each digit's precision and recall.
 
     `net` takes rows or images to ten outputs; for `softmax` and `normalize` see
-    `files.models.TrainedNetwork`, which `net` may be, too. The picture goes to `out`, a PNG, or a
+    `training.saved.TrainedNetwork`, which `net` may be, too. The picture goes to `out`, a PNG, or a
     window; in a notebook, below the cell.
     """
     check_out(out)
-    if not isinstance(net, models.TrainedNetwork):
-        net = models.TrainedNetwork(net, softmax=softmax, normalize=normalize)
+    if not isinstance(net, saved.TrainedNetwork):
+        net = saved.TrainedNetwork(net, softmax=softmax, normalize=normalize)
     test_set = common.get_dataset(data_root, train=False)
     labels, predictions, values = predict(net, test_set)
     print_precision_and_recall(count_confusions(labels, predictions))
@@ -50,7 +48,7 @@ def show(net, *, softmax=False, normalize=False, data_root=common.DEFAULT_ROOT, 
 def predict(network, dataset):
     """Return the labels of a data set, the network's predictions, and their outputs: all [N].
 
-    `network` is a `files.models.TrainedNetwork`.
+    `network` is a `training.saved.TrainedNetwork`.
     """
     labels = dataset.targets
     if len(labels) and labels.max() >= NUM_DIGITS:
@@ -60,7 +58,7 @@ def predict(network, dataset):
 
 
 def predict_outputs(network, dataset):
-    """Return a `files.models.TrainedNetwork`'s outputs [N, 10] for all images of a data set."""
+    """Return a `training.saved.TrainedNetwork`'s outputs [N, 10] for all images of a data set."""
     batches = dataset.data.unsqueeze(1).split(1000)
     return torch.cat([network(batch / 255) for batch in batches])
 
@@ -139,7 +137,7 @@ def draw_confusion(axes, counts):
 def draw_first_layer(axes, network):
     """Draw the weights of each neuron, or filter, of the first layer as an image."""
     axes.set_axis_off()
-    first_layer = models.find_first_layer(network)
+    first_layer = saved.find_first_layer(network)
     if first_layer is None:
         axes.set_title("No Linear or Conv2d layer sees the pixels")
         return
@@ -154,7 +152,7 @@ def draw_first_layer(axes, network):
 
 
 def draw_learning_curve(figure, rows):
-    """Draw loss and test accuracy over the epochs, from the rows of `progress.read_log`."""
+    """Draw loss and test accuracy over the epochs, from the rows of `saved.read_log`."""
     if not rows:
         raise RefusedError("the log has no lines yet")
     from matplotlib.ticker import MaxNLocator
@@ -195,7 +193,9 @@ def show_figure(draw_on, out, size=SIZE):
 
         figure = Figure(figsize=size, dpi=100, layout="constrained")
         draw_on(figure)
-        atomic.write(out, lambda stream: figure.savefig(stream, format="png"))
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png")
+        files.write(out, stream.getbuffer())
         return
     from matplotlib import pyplot
 
@@ -219,15 +219,14 @@ def check_out(out, inputs=()):
         return
     if not str(out).lower().endswith(".png"):
         raise RefusedError(f"--out writes a PNG; {out} doesn't end in .png")
-    if atomic.resolve(out) in map(atomic.resolve, inputs):
+    if files.resolve(out) in map(files.resolve, inputs):
         raise RefusedError(f"--out would replace {out}, which is to be read")
-    atomic.check_writable(out)
 
 
 def add_network_flag(parser):
     """Add `--net`, for a program that reads saved networks."""
     text = "the network, where its file doesn't say which it is"
-    parser.add_argument("--net", choices=models.NETWORKS, help=text)
+    parser.add_argument("--net", choices=saved.NETWORKS, default="dense", help=text)
 
 
 def create_parser():
@@ -244,7 +243,7 @@ def create_parser():
     parser.add_argument("--log", metavar="FILE", help="draw a training's learning curve: its --log")
     parser.add_argument("--out", metavar="FILE", help="write a PNG here; without it, open a window")
     add_network_flag(parser)
-    command_line.add_data_root_flag(parser)
+    command_line.add_flags(parser, data_root=common.DEFAULT_ROOT)
     return parser
 
 
@@ -253,11 +252,11 @@ def main():
     if settings.model is not None and settings.log is not None:
         raise RefusedError("give either a saved network, MODEL, or the --log of a training")
     if settings.log is None:
-        network = models.load(settings.model or DIGITS, settings.net)
+        network = saved.load(settings.model or DIGITS, settings.net)
         show(network, data_root=settings.data_root, out=settings.out)
     else:
         check_out(settings.out)
-        _, rows = progress.read_log(settings.log)
+        _, rows = saved.read_log(settings.log)
         show_figure(lambda figure: draw_learning_curve(figure, rows), settings.out, size=(10, 4))
 
 

@@ -28,11 +28,11 @@ import pages
 
 import common
 import recognize
-from files import models
 from handwriting import DIGITS, window
 from handwriting.page import NoDigit
 from handwriting.pictures import open_picture
 from show import predict_outputs
+from training import saved
 
 STROKES = Path(__file__).resolve().parent.parent / "tests" / "handwriting" / "strokes.json"
 
@@ -132,7 +132,7 @@ def main():
     settings = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    network = models.load(settings.model)
+    network = saved.load(settings.model)
     reader = get_peer() if settings.peer else functools.partial(read, network)
 
     print("| kind | number | right | refused | wrong |\n|---|--:|--:|--:|--:|")

@@ -13,13 +13,12 @@ import time
 import numpy as np
 import torch
 from PIL import Image, ImageChops, ImageDraw
-from torch import nn
 from torch.nn import functional
 
 import common
-from files import states
 from handwriting import DIGITS
 from pytorch_mnist_convnet import ConvNetTwoConvRelu, identity
+from training import files
 
 SEED, EPOCHS, BATCH_SIZE, LEARNING_RATE = 1, 16, 100, 0.002
 NUM_DRAWN = 6000  # drawings beside MNIST's 60,000 images
@@ -142,7 +141,9 @@ def main():
     net = train()
     test(net)
     print(f"seed {SEED}, torch {torch.__version__}")
-    states.save_model(net, DIGITS, states.describe(net, nn.CrossEntropyLoss(), "ToTensor"))
+    network = f"{type(net).__module__}.{type(net).__name__}"
+    description = {"network": network, "loss": "CrossEntropyLoss()", "transform": "ToTensor"}
+    files.save_network(net, DIGITS, description)
 
 
 def test(net):

@@ -18,8 +18,8 @@ import torch
 from filelock import FileLock
 
 import common
-from files import models
 from handwriting import DIGITS
+from training import saved
 
 torch.set_num_threads(1)  # as the scripts do; more would wait for each other on a busy machine
 
@@ -133,7 +133,7 @@ def run_script(monkeypatch):
 @pytest.fixture(scope="session")
 def network():
     """The network that comes along."""
-    return models.load(DIGITS)
+    return saved.load(DIGITS)
 
 
 def cut(dataset, num_images):

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import glob
 import math
 import secrets
 import sys
@@ -9,9 +10,7 @@ import sys
 import torch
 
 import common
-from common import RefusedError
-from training import checkpoint
-from training.run import MAX_THREADS
+from training.run import Run, read_checkpoint
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -22,111 +21,27 @@ class OneLineParser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=formatter, **settings)
 
     def error(self, message):
+        message = " ".join(message.split())
         self.exit(2, f"{self.prog}: error: {message} (--help lists the flags)\n")
 
 
-def create_parser(description, *, epochs, lr, threads=1, parents=()):
-    """Return an ArgumentParser with the flags of every training script and these defaults.
-
-    Their names are those of `training.run.Settings`, besides `--seed` and `--device`.
-    """
-    parser = OneLineParser(description=description, parents=parents)
-    add_epochs_flag(parser, epochs)
-    add = parser.add_argument
-    add("--lr", type=positive_float, default=lr, metavar="RATE", help="learning rate")
-    size = common.BATCH_SIZE
-    add("--batch-size", type=positive_int, default=size, metavar="N", help="images a step")
-    add_device_flag(parser)
-    add("--threads", type=thread_count, default=threads, metavar="N", help="CPU threads")
-    add_data_root_flag(parser)
-    text = "for initialisation and shuffling; without it, the checkpoint's, or drawn"
-    add("--seed", type=valid_seed, metavar="N", help=text)
-    text = "subtract the mean from the inputs, and divide by their deviation"
-    add("--normalize", action="store_true", help=text)
-    add("--test-each-epoch", action="store_true", help="test after each epoch, too")
-    add("--quiet", action="store_true", help="show a bar instead of progress lines")
-    for flag, text in {
-        "--save-model": "write the trained state_dict here",
-        "--checkpoint": "write the training's state here after each epoch; resume from it",
-        "--log": "write settings, losses, test accuracies and seconds here, as CSV",
-    }.items():
-        add(flag, metavar="FILE", help=text)
-    return parser
-
-
-def add_epochs_flag(parser, default):
-    """Add `--epochs`, for a program that trains."""
-    text = "passes over the training data"
-    parser.add_argument("--epochs", type=positive_int, default=default, metavar="N", help=text)
-
-
-def add_device_flag(parser):
-    """Add `--device`, for a program that trains."""
-    text = "cpu, cuda, mps, another of PyTorch's names, or auto: an accelerator if there is one"
-    parser.add_argument("--device", type=usable_device, default="cpu", metavar="NAME", help=text)
-
-
-def add_data_root_flag(parser):
-    """Add `--data-root`, for a script that reads MNIST."""
-    text = "the folder above MNIST/raw"
-    parser.add_argument("--data-root", default=common.DEFAULT_ROOT, metavar="FOLDER", help=text)
-
-
-def add_hidden_size_flag(parser, default):
-    """Add `--hidden-size`, for the dense network."""
-    text = "hidden neurons"
-    parser.add_argument("--hidden-size", type=positive_int, default=default, metavar="N", help=text)
-
-
-def start(parser):
-    """Parse the command line and seed PyTorch; return the device, and the other settings.
-
-    The settings are a dict of keyword arguments, by the flags' names. What it takes to
-    repeat the run goes to stderr.
-    """
-    if sys.stdout is None:
-        raise RefusedError("stdout is closed, so there is nowhere to print the results")
-    settings = vars(parser.parse_args())
-    seed, device = settings.pop("seed"), settings.pop("device")
-    file = settings["checkpoint"]
-    saved_seed = None if file is None else checkpoint.read_seed(file)
-    if seed is None:
-        seed = secrets.randbelow(2**32) if saved_seed is None else saved_seed
-    if saved_seed not in (None, seed):
-        raise RefusedError(
-            f"{file} is a checkpoint of the training with seed {saved_seed}, not {seed}; "
-            "leave --seed out, or give a new file"
-        )
-    torch.manual_seed(seed)
-    print(
-        f"seed {seed}, device {device}, {settings['threads']} CPU thread(s), "
-        f"torch {torch.__version__}",
-        file=sys.stderr,
-    )
-    return device, settings
-
-
-def _number(convert, is_valid, wanted):
+def number(convert, is_valid, wanted):
     """Return a function that makes a flag's text a number, as argparse's `type`."""
 
     def parse(text):
         with contextlib.suppress(ValueError):
-            if is_valid(number := convert(text)):
-                return number
+            if is_valid(value := convert(text)):
+                return value
         raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
 
     return parse
 
 
-positive_int = _number(int, lambda number: 1 <= number < 2**31, "a whole number of 1 or more")
-positive_float = _number(float, lambda number: 0 < number < math.inf, "a finite number above 0")
-non_negative_float = _number(
-    float, lambda number: 0 <= number < math.inf, "a finite number, 0 or more"
-)
-thread_count = _number(
-    int, lambda number: 1 <= number <= MAX_THREADS, f"a whole number, 1 to {MAX_THREADS}"
-)
-valid_seed = _number(int, lambda seed: 0 <= seed < 2**64, "a whole number, 0 to 2**64 - 1")
+positive_int = number(int, lambda n: 1 <= n < 2**31, "a whole number of 1 or more")
+positive_float = number(float, lambda x: 0 < x < math.inf, "a finite number above 0")
+non_negative_float = number(float, lambda x: 0 <= x < math.inf, "a finite number, 0 or more")
+thread_count = number(int, lambda n: 1 <= n <= 1024, "a whole number, 1 to 1024")
+valid_seed = number(int, lambda n: 0 <= n < 2**64, "a whole number, 0 to 2**64 - 1")
 
 
 def usable_device(text):
@@ -141,7 +56,81 @@ def usable_device(text):
         torch.zeros(1, device=device).item()
         return device
     except (RuntimeError, AssertionError, ImportError) as error:
-        reason = str(error).strip().split("\n")[0].split(". ")[0]
-        raise argparse.ArgumentTypeError(
-            f"PyTorch can't use {text!r} here ({reason}); try cpu, cuda, cuda:1, mps or auto"
-        ) from None
+        raise argparse.ArgumentTypeError(f"PyTorch can't use {text!r} here ({error})") from None
+
+
+FLAGS = {  # by setting: what makes its text a value, what stands for that in the help, the help
+    "epochs": (positive_int, "N", "passes over the training data"),
+    "lr": (positive_float, "RATE", "learning rate"),
+    "batch_size": (positive_int, "N", "images a step"),
+    "hidden_size": (positive_int, "N", "hidden neurons"),
+    "device": (usable_device, "NAME", "cpu, cuda, mps, or auto: an accelerator if there is one"),
+    "threads": (thread_count, "N", "CPU threads"),
+    "data_root": (str, "FOLDER", "the folder above MNIST/raw"),
+    "seed": (valid_seed, "N", "for weights and shuffling; by default the checkpoint's, or drawn"),
+    "normalize": (bool, None, "subtract the mean from the inputs, and divide by their deviation"),
+    "test_each_epoch": (bool, None, "test after each epoch, too"),
+    "quiet": (bool, None, "show a bar instead of progress lines"),
+    "save_model": (str, "FILE", "write the trained state_dict here"),
+    "checkpoint": (str, "FILE", "write the state here after each epoch; resume from it"),
+    "log": (str, "FILE", "write settings, losses, test accuracies and seconds here, as CSV"),
+}
+
+
+def add_flags(parser, **defaults):
+    """Add some of the FLAGS with these defaults, such as `epochs=30` for `--epochs`."""
+    for name, default in defaults.items():
+        kind, metavar, text = FLAGS[name]
+        value = {"action": "store_true"} if kind is bool else {"type": kind, "metavar": metavar}
+        parser.add_argument(f"--{name.replace('_', '-')}", default=default, help=text, **value)
+
+
+def create_parser(description, *, epochs, lr, threads=1, parents=(), **more):
+    """Return an ArgumentParser with the flags of every training script, `more`, and defaults."""
+    parser = OneLineParser(description=description, parents=parents)
+    add_flags(parser, epochs=epochs, lr=lr, batch_size=common.BATCH_SIZE, **more)
+    add_flags(parser, device="cpu", threads=threads, data_root=common.DEFAULT_ROOT, seed=None)
+    add_flags(parser, normalize=False, test_each_epoch=False, quiet=False)
+    add_flags(parser, save_model=None, checkpoint=None, log=None)
+    return parser
+
+
+def expand(names):
+    """Return files' names; of `*.csv`, which Windows' shells don't expand, all that match."""
+    return [
+        match
+        for name in names
+        for match in (("*" in name and sorted(glob.glob(name))) or [name])  # noqa: PTH207
+    ]
+
+
+def start(parser, train_epoch=common.train_epoch):
+    """Parse the command line and seed PyTorch; return the flags, and a `Run` of those it has.
+
+    From here on, what the project refuses, and Ctrl-C, end the script with a line each. What it
+    takes to repeat the run goes to stderr.
+    """
+    flags = parser.parse_args()
+    seed, file = flags.seed, flags.checkpoint
+    if seed is None and file is not None and (saved := read_checkpoint(file)):
+        seed = saved["settings"]["seed"]  # so that the same command goes on
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    torch.manual_seed(seed)
+    print(
+        f"seed {seed}, device {flags.device}, {flags.threads} CPU thread(s), "
+        f"torch {torch.__version__}",
+        file=sys.stderr,
+    )
+    data = {
+        "root": flags.data_root,
+        "transform": common.normalized_transformations
+        if flags.normalize
+        else common.transformations,
+        "batch_size": flags.batch_size,
+        "device": flags.device,
+    }
+    return flags, Run(
+        data=data, seed=seed, threads=flags.threads, train_epoch=train_epoch,
+        save_model=flags.save_model, checkpoint=flags.checkpoint, log=flags.log,
+        test_each_epoch=flags.test_each_epoch, quiet=flags.quiet,
+    )  # fmt: skip

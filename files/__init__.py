@@ -1,1 +1,0 @@
-"""Writing files atomically; saved networks."""
