@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import glob
+import itertools
 import math
 import secrets
 import sys
@@ -13,12 +14,19 @@ import common
 from training.run import Run, read_checkpoint
 
 
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Lists the defaults that say something."""
+
+    def _get_help_string(self, action):
+        is_plain = action.default is None or action.default is False
+        return action.help if is_plain else super()._get_help_string(action)
+
+
 class OneLineParser(argparse.ArgumentParser):
     """An ArgumentParser that refuses flags in one line, without the usage, and lists defaults."""
 
     def __init__(self, **settings):
-        formatter = argparse.ArgumentDefaultsHelpFormatter
-        super().__init__(allow_abbrev=False, formatter_class=formatter, **settings)
+        super().__init__(allow_abbrev=False, formatter_class=Formatter, **settings)
 
     def error(self, message):
         message = " ".join(message.split())
@@ -70,7 +78,7 @@ FLAGS = {  # by setting: what makes its text a value, what stands for that in th
     "seed": (valid_seed, "N", "for weights and shuffling; by default the checkpoint's, or drawn"),
     "normalize": (bool, None, "subtract the mean from the inputs, and divide by their deviation"),
     "test_each_epoch": (bool, None, "test after each epoch, too"),
-    "quiet": (bool, None, "show a bar instead of progress lines"),
+    "quiet": (bool, None, "show a bar instead of the printed lines"),
     "save_model": (str, "FILE", "write the trained state_dict here"),
     "checkpoint": (str, "FILE", "write the state here after each epoch; resume from it"),
     "log": (str, "FILE", "write settings, losses, test accuracies and seconds here, as CSV"),
@@ -97,11 +105,8 @@ def create_parser(description, *, epochs, lr, threads=1, parents=(), **more):
 
 def expand(names):
     """Return files' names; of `*.csv`, which Windows' shells don't expand, all that match."""
-    return [
-        match
-        for name in names
-        for match in (("*" in name and sorted(glob.glob(name))) or [name])  # noqa: PTH207
-    ]
+    found = [("*" in name and sorted(glob.glob(name))) or [name] for name in names]  # noqa: PTH207
+    return [*itertools.chain(*found)]
 
 
 def start(parser, train_epoch=common.train_epoch):
@@ -121,14 +126,9 @@ def start(parser, train_epoch=common.train_epoch):
         f"torch {torch.__version__}",
         file=sys.stderr,
     )
-    data = {
-        "root": flags.data_root,
-        "transform": common.normalized_transformations
-        if flags.normalize
-        else common.transformations,
-        "batch_size": flags.batch_size,
-        "device": flags.device,
-    }
+    transforms = common.transformations, common.normalized_transformations
+    data = {"root": flags.data_root, "transform": transforms[flags.normalize]}
+    data |= {"batch_size": flags.batch_size, "device": flags.device}
     return flags, Run(
         data=data, seed=seed, threads=flags.threads, train_epoch=train_epoch,
         save_model=flags.save_model, checkpoint=flags.checkpoint, log=flags.log,
