@@ -323,9 +323,13 @@ def test_a_loop_of_one_s_own_is_train_network_s(train_set, capsys):
         lines.append(capsys.readouterr().out)
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-    assert lines[0] == lines[1] == "".join(
-        f"Epoch [{epoch}/3], Step [2/2], Loss: {loss:.4f}\n"
-        for epoch, loss in enumerate(losses[:3], start=1)
+    assert (
+        lines[0]
+        == lines[1]
+        == "".join(
+            f"Epoch [{epoch}/3], Step [2/2], Loss: {loss:.4f}\n"
+            for epoch, loss in enumerate(losses[:3], start=1)
+        )
     )
     assert all(isinstance(loss, float) and loss != round(loss, 4) for loss in losses)
 
