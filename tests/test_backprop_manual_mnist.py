@@ -1,5 +1,6 @@
 import contextlib
 import io
+import warnings
 
 import pytest
 import torch
@@ -12,23 +13,23 @@ from torch.utils.data import Subset
 import backprop_manual_mnist
 import common
 import pytorch_mnist
-from training.run import use_threads
 
 
-def train(train_network, loader, net, lr=3.0, num_epochs=1, **settings):
-    train_network(
-        loader,
-        net,
-        num_epochs,
-        torch.optim.SGD(net.parameters(), lr=lr),
-        pytorch_mnist.create_input_reshaper(),
-        pytorch_mnist.create_loss_function(nn.MSELoss()),
-        **settings,
-    )
+def train(train_epoch, loader, net, lr=3.0, num_epochs=1, gamma=1.0):
+    """Train by one of the two `train_epoch`, the learning rate times `gamma` after each epoch."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma)
+    reshape_input = pytorch_mnist.create_input_reshaper()
+    calc_loss = pytorch_mnist.create_loss_function(nn.MSELoss())
+    for epoch in range(1, num_epochs + 1):
+        train_epoch(loader, net, epoch, num_epochs, optimizer, reshape_input, calc_loss)
+        with warnings.catch_warnings():  # by hand, no `optimizer.step` is called
+            warnings.simplefilter("ignore")
+            schedule.step()
 
 
 def train_by_hand(*arguments, **settings):
-    train(backprop_manual_mnist.train_network, *arguments, **settings)
+    train(backprop_manual_mnist.train_epoch, *arguments, **settings)
 
 
 @settings(max_examples=20, deadline=None)
@@ -80,54 +81,23 @@ def test_the_gradient_is_the_finite_difference():
             torch.testing.assert_close(gradient.view(-1)[index], difference, rtol=1e-5, atol=1e-10)
 
 
-def train_both(loader_of, capsys, **settings):
-    """Train by hand and by autograd; return what each printed, and its weights."""
-    outcomes = []
-    for train_network in (backprop_manual_mnist.train_network, common.train_network):
-        torch.manual_seed(4)
-        net = pytorch_mnist.Net()
-        train(train_network, loader_of(), net, **settings)
-        outcomes.append((capsys.readouterr().out, list(net.parameters())))
-    return outcomes
-
-
 @pytest.mark.parametrize(("batch_size", "threads"), [(7, 1), (10, 1), (64, 1), (10, 2)])
 def test_training_by_hand_is_autograd_s_to_the_last_bit(batch_size, threads, capsys):
-    """On real batches, with a smaller last one: each printed line, and all weights."""
+    """On real batches, with a smaller last one and a schedule: each printed line, all weights."""
     num_images = 1005 if threads == 1 else 105  # a busy machine makes threads wait for long
-
-    def create_loader():
-        return common.get_loader(Subset(common.get_dataset(), range(num_images)), batch_size)
-
-    with use_threads(threads):
-        by_hand, by_autograd = train_both(create_loader, capsys, num_epochs=2)
-    assert by_hand[0] == by_autograd[0]
-    assert "Epoch [2/2]" in by_hand[0]
-    assert all(map(torch.equal, by_hand[1], by_autograd[1]))
-
-
-def test_a_schedule_works_as_with_autograd(capsys):
-    def create_loader():
-        return common.get_loader(Subset(common.get_dataset(), range(100)))
-
-    def train_with_schedule(train_network):
+    torch.set_num_threads(threads)
+    outcomes = []
+    for train_epoch in (backprop_manual_mnist.train_epoch, common.train_epoch):
+        loader = common.get_loader(Subset(common.get_dataset(), range(num_images)), batch_size)
         torch.manual_seed(4)
         net = pytorch_mnist.Net()
-        optimizer = torch.optim.SGD(net.parameters(), lr=3.0)
-
-        def epochs():
-            for epoch in (1, 2, 3):
-                optimizer.param_groups[0]["lr"] = 3.0 / epoch
-                yield epoch
-
-        reshape_input = pytorch_mnist.create_input_reshaper()
-        calc_loss = pytorch_mnist.create_loss_function(nn.MSELoss())
-        train_network(create_loader(), net, 3, optimizer, reshape_input, calc_loss, epochs=epochs())
-        return list(net.parameters())
-
-    by_hand = train_with_schedule(backprop_manual_mnist.train_network)
-    by_autograd = train_with_schedule(common.train_network)
-    assert all(map(torch.equal, by_hand, by_autograd))
+        train(train_epoch, loader, net, num_epochs=3, gamma=0.5)
+        outcomes.append((capsys.readouterr().out, list(net.parameters())))
+    torch.set_num_threads(1)
+    by_hand, by_autograd = outcomes
+    assert by_hand[0] == by_autograd[0]
+    assert "Epoch [3/3]" in by_hand[0]
+    assert all(map(torch.equal, by_hand[1], by_autograd[1]))
 
 
 def test_the_script_prints_the_autograd_script_s_lines(one_epoch, run_script, tmp_path, capsys):

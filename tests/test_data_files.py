@@ -112,9 +112,10 @@ DAMAGES = {
     ),
     "too long": (LABELS, lambda _: gzip.compress(b"\0\0\x08\x01\0\0\0\x14" + bytes(21)), "damaged"),
     "too large": (LABELS, lambda _: gzip.compress(b"\0\0\x08\x01\xff\xff\xff\xff"), "damaged"),
-    "other counts": (LABELS, pack(1, 8, 19), "shape"),
-    "another size": (IMAGES, pack(1, 8, 20, 27, 28), "shape"),
-    "labels for images": (IMAGES, pack(1, 8, 20), "shape"),
+    "other counts": (LABELS, pack(1, 8, 19), "expected"),
+    "another size": (IMAGES, pack(1, 8, 20, 27, 28), "expected"),
+    "labels for images": (IMAGES, pack(1, 8, 20), "expected"),
+    "a digit 10": (LABELS, pack(10, 8, 20), r"labels \[20\] up to 10; expected"),
     "missing": (LABELS, None, "is missing"),
 }
 
@@ -130,7 +131,7 @@ def test_damaged_data_are_one_error_and_left_alone(damage, root, raw):
     with pytest.raises(common.RefusedError, match=message) as caught:
         common.get_dataset(root, train=False)
     assert str(raw) in str(caught.value)
-    if message != "shape":
+    if "expected" not in message:
         assert name in str(caught.value)
     assert list_all(root) == before
     assert len(common.get_dataset(root, train=True)) == 20  # which are whole
@@ -170,10 +171,37 @@ def test_a_root_without_any_file_is_downloaded_to(downloads, tmp_path):
     assert downloads == []
 
 
-def test_a_failed_download_is_told(downloads, tmp_path):
+@pytest.mark.parametrize("root", ["new", "a/b", "there/b", "", "~not-a-user/data"])
+def test_a_failed_download_is_told_and_leaves_no_folder(root, downloads, tmp_path, monkeypatch):
     shutil.rmtree(tmp_path / "server")
-    with pytest.raises(common.RefusedError, match=r"there are no MNIST files in .*failed"):
-        common.get_dataset(tmp_path / "new")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    class Mine(common.InMemory, datasets.MNIST):
+        pass
+
+    for create in (common.get_dataset, functools.partial(Mine, download=True)):
+        with pytest.raises(common.RefusedError, match=r"there are no MNIST files in .*failed"):
+            create(root)
+        assert [*tmp_path.rglob("*")] == [tmp_path / "there"]
+
+
+def test_files_of_other_names_are_named(downloads, root, raw):
+    """As some sites give them to download."""
+    (raw / "train-images-idx3-ubyte.gz").rename(raw / "train-images.idx3-ubyte")
+    with pytest.raises(common.RefusedError, match=r"missing in .*there is:.* train-images\.idx3"):
+        common.get_dataset(root)
+    assert downloads == []
+
+
+def test_a_packed_name_may_have_unpacked_content(root, raw):
+    """As browsers leave it that unpack what they download."""
+    for file in raw.glob("*.gz"):
+        file.write_bytes(gzip.decompress(file.read_bytes()))
+    expected = write_data(root.parent / "other")
+    dataset = common.get_dataset(root)
+    assert torch.equal(dataset.data, expected[0])
+    assert torch.equal(dataset.targets, expected[1].long())
 
 
 def test_a_root_with_a_single_file_is_not_downloaded_to(downloads, root, raw):
@@ -219,7 +247,7 @@ def test_common_alone_serves_the_article_s_listings(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(sys, "path", [str(tmp_path), *others])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     for name in list(sys.modules):
-        if name.split(".")[0] in ("common", "files", "training", "pytorch_mnist"):
+        if name.split(".")[0] in ("common", "training", "pytorch_mnist"):
             monkeypatch.delitem(sys.modules, name)
     common = importlib.import_module("common")
     monkeypatch.delitem(sys.modules, "common")  # so that the others' comes back

@@ -12,7 +12,6 @@ from conftest import FILES, PROJECT, needs_git
 # From the bottom up: each may import what stands above it here, and its own folder.
 FLOORS = [
     {"common"},  # imports nothing of the project
-    {"files"},
     {"training"},
     {"pytorch_mnist"},
     {"backprop_manual_mnist", "pytorch_mnist_convnet"},

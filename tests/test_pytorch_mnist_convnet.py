@@ -10,7 +10,8 @@ from torch.utils.data import Subset
 
 import common
 import pytorch_mnist_convnet as convnet
-from files import models
+from training import saved
+from training.run import Run
 
 
 def count(*layers):
@@ -129,7 +130,7 @@ def test_a_design_learns_on_a_subset(name, num_images, lr, floor, capsys):
 def test_extended_data_are_the_images_and_their_shifts():
     dataset = cut(common.get_dataset(), 50)
     originals, labels = dataset.data.clone(), dataset.targets.clone()
-    extended = common.extend_by_shifts(dataset)
+    extended = convnet.extend_by_shifts(dataset)
     assert extended is dataset
     assert (extended.data.shape, extended.data.dtype) == ((250, 28, 28), torch.uint8)
     assert torch.equal(extended.targets, labels.repeat_interleave(5))
@@ -152,7 +153,7 @@ def test_the_script_runs_a_design(run_script, small_mnist, tmp_path, capsys):
     assert empty == ""
     assert test_line.startswith("Test data results: 0.")
 
-    net = models.load(file).net
+    net = saved.load(file).net
     assert type(net) is convnet.ConvNetTwoConvRelu
     accuracy = common.test_network(common.get_test_loader(), net, convnet.identity)
     assert str(accuracy) == test_line.split()[-1]
@@ -162,13 +163,13 @@ def train_and_record(run_script, monkeypatch, flags):
     """Run the script with a training and a test that only record; return what they were given."""
     given = {}
 
-    def train_network(loader, net, num_epochs, optimizer, *_, epochs, report):
+    def train_network(run, loader, net, num_epochs, optimizer, *_):
         (group,) = optimizer.param_groups
         given.update(
             threads=torch.get_num_threads(),
             images=len(loader.dataset),
             inputs=next(iter(loader))[0].min().item(),
-            epochs=list(epochs)[-1],
+            epochs=num_epochs,
             lr=group["lr"],
             weight_decay=group["weight_decay"],
             channels_last=all(
@@ -178,11 +179,11 @@ def train_and_record(run_script, monkeypatch, flags):
             ),
         )
 
-    def test_network(loader, *_):
+    def test_network(run, loader, *_):
         given.update(test_inputs=next(iter(loader))[0].min().item())
 
-    monkeypatch.setattr(common, "train_network", train_network)
-    monkeypatch.setattr(common, "test_network", test_network)
+    monkeypatch.setattr(Run, "train_network", train_network)
+    monkeypatch.setattr(Run, "test_network", test_network)
     run_script("pytorch_mnist_convnet.py", *flags.split())
     return given
 
