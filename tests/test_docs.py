@@ -1,68 +1,51 @@
-"""The examples of `docs/change-something.md`, run as a reader types them, on few images.
-
-And the notebook's cell of `docs/own-handwriting.md`.
-"""
+"""The examples of `docs/change-something.md`, run as a reader types them, on few images."""
 
 import ast
-import re
 import shutil
 import sys
-import textwrap
 
 import change_something
 import matplotlib
 import pytest
+import torch
 from conftest import PROJECT, cut
 from idx_files import write_data
-from matplotlib import pyplot
-from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 
 import common
-from files import models
+from training import saved
 
 matplotlib.use("agg")
 
 (_, _, PREAMBLE), *BLOCKS = change_something.read_blocks()
-EXAMPLES = [
-    pytest.param(code, id=heading, marks=pytest.mark.slow if info == "slow" else ())
-    for heading, info, code in BLOCKS
-    if info != "file"
-]
+EXAMPLES = {
+    f"{index} {heading}": code
+    for index, (heading, info, code) in enumerate(BLOCKS)
+    if info not in ("file", "schedule")
+}
+MISTAKES = {name: "\n".join(lines) for name, lines in change_something.MISTAKES.items()}
 (SCRIPT,) = [code for _, info, code in BLOCKS if info == "file"]
+(SCHEDULE,) = [code for _, info, code in BLOCKS if info == "schedule"]
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A working folder with what a reader has: Fashion-MNIST, and pictures of digits."""
     write_data(tmp_path / "data" / "FashionMNIST" / "raw", num_images=60)
-    dataset = cut(common.get_dataset(train=False), 20)
-    for index, (image, label) in enumerate(dataset):
+    for index, (image, label) in enumerate(cut(common.get_dataset(train=False), 20)):
         (tmp_path / "pictures" / str(label)).mkdir(parents=True, exist_ok=True)
         to_pil_image(image).save(tmp_path / "pictures" / str(label) / f"{index}.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-@pytest.mark.parametrize("code", EXAMPLES)
-def test_an_example_trains(code, small_mnist, folder, monkeypatch, capsys):
-    if ".unfold(0, 10" in code:
-        monkeypatch.setattr(common, "BATCH_SIZE", 1)  # or there are less than ten losses
+@pytest.mark.filterwarnings("ignore:Using a target size")  # a mistake that is shown
+@pytest.mark.parametrize("name", [*EXAMPLES, *MISTAKES])
+def test_an_example_trains(name, small_mnist, folder, capsys):
     names = {}
     exec(PREAMBLE, names)
-    exec(code, names)
+    exec((EXAMPLES | MISTAKES)[name], names)
     assert capsys.readouterr().out.splitlines()[-1] == f"Test data results: {names['result']}"
-
-
-def test_a_notebook_s_cell_draws_what_was_seen(tmp_path, monkeypatch, capsys):
-    text = (PROJECT / "docs" / "own-handwriting.md").read_text(encoding="utf-8")
-    (cell,) = re.findall(r"(?:    .*\n|\n)*    from .* pyplot\n(?:    .*\n|\n)*", text)
-    monkeypatch.chdir(tmp_path)
-    Image.new("L", (100, 100), 255).save("photo.jpg")
-    exec(textwrap.dedent(cell), {})
-    assert capsys.readouterr().out == "photo.jpg: no answer: the page is empty\n"
-    assert pyplot.gcf().axes[0].get_title() == "photo.jpg"
-    pyplot.close()
 
 
 def test_each_example_says_what_it_reaches():
@@ -72,28 +55,51 @@ def test_each_example_says_what_it_reaches():
     assert [section.split("\n")[0] for section in sections if " %" not in section] == []
 
 
-def test_a_script_of_one_s_own_has_what_the_others_have(
-    small_mnist, tmp_path, monkeypatch, run_script, capsys
-):
-    """In a folder of the project's scripts: flags, checkpoint, log, a network that is shown."""
-    script = tmp_path / "my_experiment.py"
-    script.write_text(SCRIPT)
+@pytest.fixture
+def script(small_mnist, tmp_path, monkeypatch):
+    """The page's script, in a folder of the project's scripts."""
+    file = tmp_path / "my_experiment.py"
+    file.write_text(SCRIPT)
     shutil.copy(PROJECT / "pytorch_mnist.py", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(models, "PROJECT", tmp_path)
+    monkeypatch.setattr(saved, "PROJECT", tmp_path)
+    yield file
+    sys.modules.pop("my_experiment", None)
+
+
+def test_a_script_of_one_s_own_has_what_the_others_have(script, run_script, capsys):
+    """Flags, checkpoint, log, a network that is shown."""
     flags = "--seed 1 --epochs 2 --checkpoint my.ckpt --log my.csv --save-model my.pt"
     run_script(script, *flags.split())
-    printed = capsys.readouterr().out
-    assert printed.startswith("Epoch [1/2], Step [60/60], Loss: ")
+    assert capsys.readouterr().out.startswith("Epoch [1/2], Step [60/60], Loss: ")
     run_script("show.py", "my.pt", "--out", "my.png")
     run_script("show.py", "--log", "my.csv", "--out", "log.png")
-    shown = capsys.readouterr().out
-    assert shown.startswith("digit  precision  recall")
     run_script(script, *flags.replace("2", "3").split())
-    assert capsys.readouterr().out.startswith("Epoch [3/3], ")
-    assert models.load("my.ckpt").net.training is False
-    sys.modules.pop("my_experiment")
+    assert "\nEpoch [3/3], Step [60/60], Loss: " in capsys.readouterr().out
+    assert saved.load("my.ckpt").net.training is False
+
+
+def test_its_schedule_is_kept_in_the_checkpoint(script, run_script, monkeypatch, capsys):
+    before, call, after = SCRIPT.partition("    loops.train_network(")
+    script.write_text(before + SCHEDULE + call + after)
+    flags = ["--seed", "1", "--epochs", "3", "--save-model"]
+    run_script(script, *flags, "whole.pt")
+
+    train_epoch = common.train_epoch
+
+    def interrupt(*arguments):
+        train_epoch(*arguments)
+        if arguments[2] == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(common, "train_epoch", interrupt)
+        run_script(script, *flags, "resumed.pt", "--checkpoint", "my.ckpt")
+    run_script(script, *flags, "resumed.pt", "--checkpoint", "my.ckpt")
+    assert "resumed my.ckpt after epoch 1" in capsys.readouterr().err
+    whole, resumed = torch.load("whole.pt"), torch.load("resumed.pt")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_a_script_of_one_s_own_is_short():
