@@ -180,7 +180,7 @@ def draw_learning_curve(figure, rows):
     losses, tests = (
         np.array([row[name] for row in rows.values()], float) for name in ("loss", "test_accuracy")
     )
-    width = math.ceil(len(losses) / 30)
+    width = math.ceil(len(losses) / 20)
     means = np.convolve(losses, np.full(width, 1 / width), "valid")
     middle = epochs[(width - 1) // 2 :][: len(means)]
     loss_axes, test_axes = figure.subplots(1, 2)

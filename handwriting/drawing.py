@@ -14,8 +14,9 @@ def draw(figure, readings):
     all_axes = figure.subplots(len(readings), 3, squeeze=False)
     for axes, reading in zip(all_axes, readings, strict=True):
         given, seen, outputs = axes
-        for side in axes:
-            side.set_axis_off()
+        seen.set_axis_off()
+        outputs.set_axis_off()
+        given.set(xticks=[], yticks=[], frame_on=reading.picture is not None)
         given.set_title(as_title(reading.name, 38), parse_math=False)
         outputs.set_title(textwrap.fill(reading.message, 45), parse_math=False)
         if reading.picture is not None:
