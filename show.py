@@ -32,7 +32,7 @@ CAPTION_HEIGHT = 9  # in pixels of the images, which have 28
 
 
 def show(
-    net, *, softmax=False, normalize=False, data_root=common.DEFAULT_ROOT, source=None, out=None
+    net, *, softmax=False, normalize=False, data_root=common.DEFAULT_ROOT, source="", out=None
 ):
     """Draw what a network makes of the test images; print each digit's precision and recall.
 
@@ -47,16 +47,13 @@ def show(
     labels = test_set.targets
     values, predictions = predict_outputs(net, test_set).max(dim=1)
     counts = count_confusions(labels, predictions)
-    title = f"{name_network(net.net)} recognises {counts.trace()} of {len(labels)} test images"
-    print(title if source is None else f"{title} ({source})")
+    name = name_network(net.net)
+    title = f"{drawing.as_title(source)}: {name}" if source else name
+    title += f"\n{counts.trace()} of {len(labels)} test images are recognised"
+    print(title)
     print_precision_and_recall(counts)
-
-    def draw_on(figure):
-        lines = [title] if source is None else [title, drawing.as_title(source)]
-        figure.suptitle("\n".join(lines), parse_math=False)
-        draw(figure, net.net, test_set.data, labels, predictions, values)
-
-    show_figure(draw_on, out)
+    drawn = title, net.net, test_set.data, labels, predictions, values
+    show_figure(lambda figure: draw(figure, *drawn), out)
 
 
 def show_log(file, *, out=None):
@@ -81,8 +78,9 @@ def predict_outputs(network, dataset):
     return torch.cat([network(batch / 255) for batch in batches])
 
 
-def draw(figure, net, images, labels, predictions, values):
-    """Draw on a figure what a network makes of images [N, 28, 28]; see `predict`."""
+def draw(figure, title, net, images, labels, predictions, values):
+    """Draw on a figure what a network makes of images [N, 28, 28]; see `draw_mistakes`."""
+    figure.suptitle(title, parse_math=False)
     axes = figure.subplot_mosaic(
         [["mistakes", "mistakes"], ["confusion", "first layer"]], height_ratios=[6, 5]
     )

@@ -51,7 +51,7 @@ def draw_predictions(given, seen, outputs, lines):
         given.add_patch(box)
 
 
-def as_title(name, length=90):
+def as_title(name, length=60):
     """Return a file's name as matplotlib can draw it, of a long one the end."""
     text = str(name).encode(errors="backslashreplace").decode()  # of bytes that are no text
     return text if len(text) <= length else f"…{text[1 - length :]}"
