@@ -1,6 +1,5 @@
-"""The pages' REPL examples, typed as a reader types them, and what else they say of the code."""
+"""What the pages say of the code."""
 
-import doctest
 import re
 
 import pytest
@@ -10,28 +9,6 @@ PAGES = {
     file: file.read_text(encoding="utf-8")
     for file in [PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")]
 }
-
-
-def type_sessions(info):
-    """Type them into one REPL; return how many inputs gave another output than the page's."""
-    pattern = re.compile(rf"^```{info}\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
-    sessions = [session for text in PAGES.values() for session in pattern.findall(text)]
-    test = doctest.DocTestParser().get_doctest("\n".join(sessions), {}, "pages", None, 0)
-    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    assert len(test.examples) > 10
-    return runner.run(test).failed
-
-
-def test_repl_sessions(monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    assert type_sessions("pycon") == 0
-
-
-@pytest.mark.slow
-def test_repl_sessions_with_the_whole_training(monkeypatch):
-    # Last run on 2026-11-25: passed.
-    monkeypatch.chdir(PROJECT)
-    assert type_sessions("pycon(?: slow)?") == 0
 
 
 def test_what_the_pages_link_to_is_there():
