@@ -4,6 +4,8 @@
     python recognize.py                            a window to draw in
     python recognize.py --model FILE PICTURE...    another network than the one that comes along
 
+In Python, `recognize.recognize("five.jpg")` returns the same, and draws it below a notebook's cell.
+
 A network knows only pictures that were made as its training pictures were. `handwriting/` finds
 the digits on a page. The lesson is `to_mnist`, which makes one into a picture of that kind, by the
 steps by which MNIST was made, as Yann LeCun describes them on its page: NIST's black and white
@@ -17,16 +19,18 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from common import RefusedError
-from handwriting import DIGITS, pictures
+from handwriting import DIGITS, drawing, pictures
 from handwriting.page import find_digits, get_stroke_width, scale
-from show import add_network_flag, check_out, show_figure
+from show import WINDOW_DPI, add_network_flag, check_out, show_figure, to_png
 from training import command_line, saved
 
 BOX = 20  # pixels of the 28: the longer side of a digit
 CENTER = 14  # row and column of the centre of mass: MNIST's training images have 14.00, 14.01
 THINNEST = 1.8  # pixels: MNIST's strokes, but for 5 %
+ROW = (12, 3.5)  # inches of a picture's row in the drawing
 
 
 def to_mnist(ink):
@@ -92,20 +96,50 @@ def describe(page):
     return f"{digits} (outputs {' '.join(f'{p.outputs.max():.2f}' for p in predictions)})"
 
 
-def recognize(files, network):
-    """Print a line for each file; return (file, picture, predictions or None, message) of each."""
-    results = []
-    for file in files:
-        picture = page = None
+class Reading:
+    """What was read in a picture; printed, or at the end of a notebook's cell, it shows that.
+
+    `lines` are lists of Predictions, `digits` all their digits in a list: both are empty without
+    an answer, and `message` says why.
+    """
+
+    def __init__(self, picture, network):
+        self.name, self.picture, self.lines = "", None, []
         try:
-            picture = pictures.open_picture(file)
-            page = predict(network, picture)
-            message = describe(page)
+            if isinstance(picture, Image.Image):
+                self.picture = pictures.turn_upright(picture)
+            else:
+                self.name = picture
+                self.picture = pictures.open_picture(picture)
+            self.lines = predict(network, self.picture)
+            self.message = describe(self.lines)
         except RefusedError as error:
-            message = f"no answer: {error}"
-        print(f"{file}: {message}", flush=True)
-        results.append((file, picture, page, message))
-    return results
+            self.message = f"no answer: {error}"
+
+    @property
+    def digits(self):
+        return [prediction.digit for line in self.lines for prediction in line]
+
+    def __repr__(self):
+        return f"{self.name}: {self.message}" if self.name else self.message
+
+    def _repr_png_(self):  # asked for by notebooks
+        return to_png(lambda figure: drawing.draw(figure, [self]), ROW, dpi=WINDOW_DPI)
+
+
+def recognize(picture, network=None):
+    """Return the Reading of a picture, a file or a PIL image; of a list of them, a list.
+
+    `network` is a `training.saved.TrainedNetwork`, or any net from images to ten outputs of 0 to
+    1; without it, the one that comes along.
+    """
+    if network is None:
+        network = saved.load(DIGITS)
+    elif not isinstance(network, saved.TrainedNetwork):
+        network = saved.TrainedNetwork(network)
+    if isinstance(picture, list | tuple):
+        return [Reading(each, network) for each in picture]
+    return Reading(picture, network)
 
 
 def main():
@@ -130,13 +164,14 @@ def main():
 
         window.show(network, predict, describe, settings.browser)
         return
-    results = recognize(files, network)
+    readings = []
+    for file in files:
+        readings.append(recognize(file, network))
+        print(readings[-1], flush=True)
     if settings.out is not None:
-        from handwriting import drawing
-
-        size = (12, 3.5 * len(results))
-        show_figure(lambda figure: drawing.draw(figure, results), settings.out, size)
-    if any(page is None for *_, page, _ in results):
+        size = (ROW[0], ROW[1] * len(readings))
+        show_figure(lambda figure: drawing.draw(figure, readings), settings.out, size)
+    if not all(reading.lines for reading in readings):
         sys.exit(1)
 
 

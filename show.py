@@ -4,10 +4,14 @@
     python show.py --log FILE         the learning curve of a training
 
 open a window, or write a PNG to `--out`. Without MODEL it is the network that comes along and that
-`recognize.py` uses. In Python, `show.show(net)` draws any network.
+`recognize.py` uses. In Python and in notebooks, `show.show(net)` draws any network, and
+`show.show_log(file)` a log.
 """
 
+import argparse
+import inspect
 import io
+import math
 import sys
 
 import numpy as np
@@ -16,45 +20,56 @@ from torch import nn
 
 import common
 from common import RefusedError
-from handwriting import DIGITS
+from handwriting import DIGITS, drawing
 from training import command_line, files, saved
 
 SIZE = (10, 11)  # inches of a picture; legible at the width of a page
 WINDOW_DPI = 70  # so that a window of that size fits a laptop's screen
-COLUMNS = 10  # of the pictures that are made of small ones
+COLUMNS = 10  # of mistakes
 MAX_MISTAKES = 50  # a good network makes about 200
 NUM_DIGITS = 10
 CAPTION_HEIGHT = 9  # in pixels of the images, which have 28
 
 
-def show(net, *, softmax=False, normalize=False, data_root=common.DEFAULT_ROOT, out=None):
+def show(
+    net, *, softmax=False, normalize=False, data_root=common.DEFAULT_ROOT, source="", out=None
+):
     """Draw what a network makes of the test images; print each digit's precision and recall.
 
     `net` takes rows or images to ten outputs; for `softmax` and `normalize` see
-    `training.saved.TrainedNetwork`, which `net` may be, too. The picture goes to `out`, a PNG, or a
-    window; in a notebook, below the cell.
+    `training.saved.TrainedNetwork`, which `net` may be, too. `source` is named in the title. The
+    picture goes to `out`, a PNG, or a window; in a notebook, below the cell.
     """
     check_out(out)
     if not isinstance(net, saved.TrainedNetwork):
         net = saved.TrainedNetwork(net, softmax=softmax, normalize=normalize)
     test_set = common.get_dataset(data_root, train=False)
-    labels, predictions, values = predict(net, test_set)
-    print_precision_and_recall(count_confusions(labels, predictions))
-    show_figure(
-        lambda figure: draw(figure, net.net, test_set.data, labels, predictions, values), out
-    )
+    labels = test_set.targets
+    values, predictions = predict_outputs(net, test_set).max(dim=1)
+    counts = count_confusions(labels, predictions)
+    name = name_network(net.net)
+    title = f"{drawing.as_title(source)}: {name}" if source else name
+    title += f"\n{counts.trace()} of {len(labels)} test images are recognised"
+    print(title)
+    print_precision_and_recall(counts)
+    drawn = title, net.net, test_set.data, labels, predictions, values
+    show_figure(lambda figure: draw(figure, *drawn), out)
 
 
-def predict(network, dataset):
-    """Return the labels of a data set, the network's predictions, and their outputs: all [N].
+def show_log(file, *, out=None):
+    """Draw the learning curve in a file of `--log`; see `show` for `out`."""
+    check_out(out)
+    _, rows = saved.read_log(file)
+    if not rows:
+        raise RefusedError(f"{file} has no lines yet")
+    show_figure(lambda figure: draw_learning_curve(figure, rows), out, size=(10, 4))
 
-    `network` is a `training.saved.TrainedNetwork`.
-    """
-    labels = dataset.targets
-    if len(labels) and labels.max() >= NUM_DIGITS:
-        raise RefusedError(f"there is a label {labels.max()}, but networks here have ten outputs")
-    values, predictions = predict_outputs(network, dataset).max(dim=1)
-    return labels, predictions, values
+
+def name_network(net):
+    """Return a network's class and the plain arguments that it was created with."""
+    values = {name: getattr(net, name, None) for name in inspect.signature(type(net)).parameters}
+    plain = [f"{name}={value}" for name, value in values.items() if isinstance(value, int | float)]
+    return f"{type(net).__name__}({', '.join(plain)})"
 
 
 def predict_outputs(network, dataset):
@@ -63,8 +78,9 @@ def predict_outputs(network, dataset):
     return torch.cat([network(batch / 255) for batch in batches])
 
 
-def draw(figure, net, images, labels, predictions, values):
-    """Draw on a figure what a network makes of images [N, 28, 28]; see `predict`."""
+def draw(figure, title, net, images, labels, predictions, values):
+    """Draw on a figure what a network makes of images [N, 28, 28]; see `draw_mistakes`."""
+    figure.suptitle(title, parse_math=False)
     axes = figure.subplot_mosaic(
         [["mistakes", "mistakes"], ["confusion", "first layer"]], height_ratios=[6, 5]
     )
@@ -82,18 +98,18 @@ def draw_mistakes(axes, images, labels, predictions, values):
     shown = mistakes[values[mistakes].argsort(descending=True)][:MAX_MISTAKES]
     axes.set_axis_off()
     axes.set_title(
-        f"{len(mistakes)} of {len(labels)} images are mistaken; the {len(shown)} surest:\n"
-        "digit > prediction, and its output"
+        f"The {len(shown)} surest of {len(mistakes)} mistakes: digit → prediction, and its output"
     )
     if len(shown) == 0:
         return
-    axes.imshow(tile(np.pad(images[shown], ((0, 0), (0, CAPTION_HEIGHT), (0, 0)))), cmap="gray")
+    captioned = np.pad(images[shown], ((0, 0), (0, CAPTION_HEIGHT), (0, 0)))
+    axes.imshow(tile(captioned, COLUMNS), cmap="gray")
     for position, index in enumerate(shown):
         row, column = divmod(position, COLUMNS)
         axes.text(
             column * 30 + 15,
             (row + 1) * (30 + CAPTION_HEIGHT) - 2,
-            f"{labels[index]} > {predictions[index]}  {values[index]:.2f}",
+            f"{labels[index]} → {predictions[index]}  {values[index]:.2f}",
             color="white",
             fontsize=8,
             ha="center",
@@ -121,21 +137,19 @@ def draw_confusion(axes, counts):
     """Draw how many images of each digit get each prediction, the right ones in grey."""
     mistakes = (counts - counts.diag().diag()).numpy()
     image = axes.imshow(mistakes, cmap="Blues")
-    for digit in range(NUM_DIGITS):
-        for prediction in range(NUM_DIGITS):
-            is_dark = image.norm(mistakes[digit, prediction]) > 0.6
-            colour = "gray" if digit == prediction else "white" if is_dark else "black"
-            count = int(counts[digit, prediction])
-            axes.text(prediction, digit, count, color=colour, ha="center", va="center")
-    axes.set_xticks(range(NUM_DIGITS))
-    axes.set_yticks(range(NUM_DIGITS))
-    axes.set_xlabel("prediction")
-    axes.set_ylabel("digit")
-    axes.set_title("Number of test images, by digit and prediction")
+    for digit, prediction in counts.nonzero().tolist():
+        is_dark = image.norm(mistakes[digit, prediction]) > 0.6
+        colour = "gray" if digit == prediction else "white" if is_dark else "black"
+        count = int(counts[digit, prediction])
+        axes.text(prediction, digit, count, color=colour, ha="center", va="center")
+    axes.set(xticks=range(NUM_DIGITS), yticks=range(NUM_DIGITS))
+    axes.set(xlabel="prediction", ylabel="digit", title="Number of test images")
 
 
 def draw_first_layer(axes, network):
     """Draw the weights of each neuron, or filter, of the first layer as an image."""
+    import matplotlib
+
     axes.set_axis_off()
     first_layer = saved.find_first_layer(network)
     if first_layer is None:
@@ -144,63 +158,70 @@ def draw_first_layer(axes, network):
     is_dense = isinstance(first_layer, nn.Linear)
     weights = first_layer.weight.detach().float().cpu()
     weights = weights.reshape(-1, *((28, 28) if is_dense else first_layer.kernel_size)).numpy()
-    large = np.quantile(np.abs(weights), 0.999)  # the very largest would leave the rest pale
-    image = axes.imshow(tile(weights), cmap="RdBu_r", vmin=-large, vmax=large)
-    name = "hidden neurons" if is_dense else "filters of the first convolution"
-    axes.set_title(f"What each of the {len(weights)} {name} looks for")
+    large = np.quantile(np.abs(weights), 0.995)  # the very largest would leave the rest pale
+    colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad="dimgray")  # between the images
+    enlarged = np.kron(weights, np.ones((1, 28 // weights.shape[1], 28 // weights.shape[2])))
+    tiled = tile(enlarged, math.ceil(len(weights) ** 0.5), margin=np.nan)
+    image = axes.imshow(tiled, cmap=colours, vmin=-large, vmax=large, interpolation="nearest")
+    axes.set_title(
+        f"What the {len(weights)} {'hidden neurons' if is_dense else 'filters'} look for"
+    )
     axes.figure.colorbar(image, ax=axes, label="weight of a pixel", extend="both", shrink=0.8)
 
 
 def draw_learning_curve(figure, rows):
-    """Draw loss and test accuracy over the epochs, from the rows of `saved.read_log`."""
-    if not rows:
-        raise RefusedError("the log has no lines yet")
+    """Draw losses and test accuracies over the epochs, from the rows of `saved.read_log`."""
     from matplotlib.ticker import MaxNLocator
 
-    losses, accuracies = figure.subplots(1, 2)
     num_steps = max(step for _, step in rows)  # of an epoch
-    for axes, name, label in (
-        (losses, "loss", "loss of a batch"),
-        (accuracies, "test_accuracy", "test images recognised"),
-    ):
-        points = [
-            (epoch - 1 + step / num_steps, row[name])
-            for (epoch, step), row in rows.items()
-            if row[name] is not None
-        ]
-        axes.plot(*zip(*points, strict=True) if points else ([], []), marker=".", lw=0.8)
-        axes.set_xlabel("epoch")
-        axes.set_xlim(left=0, right=1.02 * max(rows)[0])
+    epochs = np.array([epoch - 1 + step / num_steps for epoch, step in rows])
+    losses, tests = (
+        np.array([row[name] for row in rows.values()], float) for name in ("loss", "test_accuracy")
+    )
+    width = math.ceil(len(losses) / 20)
+    means = np.convolve(losses, np.full(width, 1 / width), "valid")
+    middle = epochs[(width - 1) // 2 :][: len(means)]
+    loss_axes, test_axes = figure.subplots(1, 2)
+    loss_axes.plot(epochs, losses, lw=0.4, alpha=0.6, label="loss of a batch")
+    loss_axes.plot(middle, means, label=f"mean of {width}")
+    loss_axes.set_yscale("log" if min(losses) > 0 else "linear")
+    loss_axes.legend()
+    test_axes.plot(epochs, tests, "o")
+    test_axes.set(ylabel="test images recognised", ylim=(None, 1))
+    for axes in (loss_axes, test_axes):
+        axes.set(xlabel="epoch", xlim=(0, 1.02 * max(rows)[0]))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    if all(row["loss"] > 0 for row in rows.values()):
-        losses.set_yscale("log")
 
 
-def tile(images):
+def tile(images, columns, margin=0):
     """Lay images [N, height, width] out in rows, a pixel's margin around each: one image."""
-    images = np.pad(images, ((0, -len(images) % COLUMNS), (1, 1), (1, 1)))
+    images = np.pad(images, ((0, -len(images) % columns), (1, 1), (1, 1)), constant_values=margin)
     _, height, width = images.shape
-    rows = images.reshape(-1, COLUMNS, height, width).swapaxes(1, 2)
-    return rows.reshape(-1, COLUMNS * width)
+    rows = images.reshape(-1, columns, height, width).swapaxes(1, 2)
+    return rows.reshape(-1, columns * width)
 
 
 def show_figure(draw_on, out, size=SIZE):
     """Have `draw_on(figure)` draw a figure; show it, or write it to the PNG `out`."""
-    if out is not None:
-        from matplotlib.figure import Figure
+    if out is None:
+        from matplotlib import pyplot
 
-        figure = Figure(figsize=size, dpi=100, layout="constrained")
-        draw_on(figure)
-        stream = io.BytesIO()
-        figure.savefig(stream, format="png")
-        files.write(out, stream.getbuffer())
-        return
-    from matplotlib import pyplot
+        draw_on(pyplot.figure(figsize=size, dpi=WINDOW_DPI, layout="constrained"))
+        pyplot.show()
+    else:
+        files.write(out, to_png(draw_on, size))
 
-    draw_on(pyplot.figure(figsize=size, dpi=WINDOW_DPI, layout="constrained"))
-    pyplot.show()
+
+def to_png(draw_on, size, dpi=100):
+    """Have `draw_on(figure)` draw a figure, so many inches wide and high: a PNG's bytes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=dpi, layout="constrained")
+    draw_on(figure)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
 
 
 def check_out(out, inputs=()):
@@ -234,13 +255,11 @@ def create_parser():
         description="Draw what a saved network does with the test images: its mistakes, what it "
         "confuses, what its first layer looks for."
     )
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        help="a file of --save-model; without it, the network that comes along",
-    )
-    parser.add_argument("--log", metavar="FILE", help="draw a training's learning curve: its --log")
+    shown = parser.add_mutually_exclusive_group()
+    text = "a file of --save-model; without it, the network that comes along"
+    shown.add_argument("model", metavar="MODEL", nargs="?", default=argparse.SUPPRESS, help=text)
+    shown.add_argument("--model", metavar="FILE", help="the same as MODEL")
+    shown.add_argument("--log", metavar="FILE", help="draw a training's learning curve: its --log")
     parser.add_argument("--out", metavar="FILE", help="write a PNG here; without it, open a window")
     add_network_flag(parser)
     command_line.add_flags(parser, data_root=common.DEFAULT_ROOT)
@@ -249,15 +268,12 @@ def create_parser():
 
 def main():
     settings = create_parser().parse_args()
-    if settings.model is not None and settings.log is not None:
-        raise RefusedError("give either a saved network, MODEL, or the --log of a training")
-    if settings.log is None:
-        network = saved.load(settings.model or DIGITS, settings.net)
-        show(network, data_root=settings.data_root, out=settings.out)
-    else:
-        check_out(settings.out)
-        _, rows = saved.read_log(settings.log)
-        show_figure(lambda figure: draw_learning_curve(figure, rows), settings.out, size=(10, 4))
+    if settings.log is not None:
+        show_log(settings.log, out=settings.out)
+        return
+    network = saved.load(settings.model or DIGITS, settings.net)
+    source = settings.model or "the network that comes along, handwriting/digits.pt"
+    show(network, data_root=settings.data_root, source=source, out=settings.out)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import io
 import re
 
 import matplotlib
@@ -45,17 +46,24 @@ def test_mnist_s_own_images_are_read_as_well_as_they_are(network):
     assert num_right >= sum(map(int.__eq__, expected, labels)) - 4
 
 
-def test_all_digits_of_a_page_line_by_line(network, tmp_path, capsys):
+def test_all_digits_of_a_page_from_python(network, tmp_path):
     sheet = Image.new("L", (1200, 900), 235)
     for place, digit in [((100, 100), 2), ((350, 110), 0), ((600, 95), 6), ((120, 500), 7)]:
         drawn = draw_page(TEN_DIGITS[digit]["strokes"], (230, 320), (10, 10), 220, pen=14)
         sheet.paste(drawn, place)
     sheet.save(tmp_path / "page.png")
-    recognize.recognize([str(tmp_path / "page.png")], network)
-    assert re.search(
-        r"page.png: 2 0 6 / 7 \(outputs \d\.\d\d \d\.\d\d \d\.\d\d \d\.\d\d\)$",
-        capsys.readouterr().out.strip(),
+    answer = r"2 0 6 / 7 \(outputs \d\.\d\d \d\.\d\d \d\.\d\d \d\.\d\d\)$"
+    by_name, by_path, by_picture, refused = recognize.recognize(
+        [str(tmp_path / "page.png"), tmp_path / "page.png", sheet, tmp_path]
     )
+    for reading, name in ((by_name, f"{tmp_path / 'page.png'}: "), (by_picture, "")):
+        assert re.match(re.escape(name) + answer, str(reading))
+        assert reading.digits == by_path.digits == [2, 0, 6, 7]
+    assert refused.digits == []
+    assert str(refused).startswith(f"{tmp_path}: no answer: ")
+    single = recognize.recognize(sheet, network.net)
+    with Image.open(io.BytesIO(single._repr_png_())) as picture:  # below a notebook's cell
+        assert picture.size == (840, 245)
 
 
 def test_one_bad_picture_leaves_the_others_their_answers(tmp_path, monkeypatch, capsys):
@@ -91,7 +99,7 @@ def test_the_answer_names_the_two_largest_outputs():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["seven.png", "--model", "seven.png"], "is a picture, not a saved network"),
+        (["seven.png", "--model", "seven.png"], "is damaged, or holds something else than tensors"),
         (["--out", "x.png"], "--out needs a PICTURE"),
         ([], "there is no display.*--browser"),
         (["seven.png", "--out", "seven.png"], "would replace seven.png"),
@@ -131,5 +139,5 @@ def test_the_network_of_the_flags_is_asked(network, tmp_path, monkeypatch, capsy
     recognize.main()
     assert "seven.png: 5 (output 1.000;" in capsys.readouterr().out
     monkeypatch.setattr("sys.argv", ["recognize.py", *flags])
-    with pytest.raises(common.RefusedError, match="say which by --net"):
+    with pytest.raises(common.RefusedError, match="--net says which it is"):
         recognize.main()
