@@ -19,15 +19,12 @@ def main():
     settings = parser.parse_args()
 
     loader = common.get_train_loader(batch_size=settings.batch_size)
-    nets, random_states = stacked.create_networks(Net, range(settings.seed, settings.seed + 5))
-
-    def epochs():
-        for epoch in range(1, settings.epochs + 1):
-            yield epoch
-            steps = f"Step [{len(loader)}/{len(loader)}]"
-            print(f"Epoch [{epoch}/{settings.epochs}], {steps}", flush=True)
-
-    stacked.train_networks(nets, random_states, loader, LEARNING_RATE, epochs())
+    seeds = range(settings.seed, settings.seed + 5)
+    networks = stacked.train(Net, seeds, loader, LEARNING_RATE, settings.epochs)
+    next(networks)  # untrained
+    for epoch, _ in enumerate(networks, start=1):
+        steps = f"Step [{len(loader)}/{len(loader)}]"
+        print(f"Epoch [{epoch}/{settings.epochs}], {steps}", flush=True)
 
 
 if __name__ == "__main__":
