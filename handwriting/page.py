@@ -6,6 +6,7 @@ what paper does also reflects a third in the shade. What is left are connected c
 and what isn't one: lines, frames, print, dirt.
 """
 
+import contextlib
 from typing import NamedTuple
 
 import cv2
@@ -68,6 +69,51 @@ def find_digits(bands):
     Raises NoDigit for an empty or merely ruled page, a page of print, or noise.
     """
     bands = blur(bands, max(bands.shape) / 1000)
+    note = find_note(bands)
+    if note is not None:
+        (width, height), to_note = note
+        with contextlib.suppress(NoDigit):
+            lines = find_on_sheet(cv2.warpAffine(bands, to_note, (width, height)))
+            to_page = cv2.invertAffineTransform(to_note)
+            return [
+                [digit._replace(box=turn(digit.box, to_page)) for digit in line] for line in lines
+            ]
+    return find_on_sheet(bands)
+
+
+def find_note(bands):
+    """Return the size of a note on the page, and the affine map from the page to it; or None.
+
+    It is a rectangle of paper of another colour than most of the page.
+    """
+    factor = max(bands.shape) / 200
+    paper = close(scale(bands, 200), 11).astype(np.float32)  # without what is printed and written
+    hue = paper / paper.sum(axis=2, keepdims=True).clip(96)
+    mask = (np.abs(hue - np.median(hue, axis=(0, 1))).sum(axis=2) > 0.06).astype(np.uint8)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not contours:
+        return None
+    contour = max(contours, key=cv2.contourArea)
+    middle, size, angle = cv2.minAreaRect(contour)
+    if min(size) < 30 or cv2.contourArea(contour) < 0.9 * size[0] * size[1]:
+        return None
+    if abs(angle) > 45:
+        size, angle = size[::-1], angle - np.copysign(90, angle)
+    size = (np.array(size) - 6) * factor
+    middle = (np.array(middle) + 0.5) * factor
+    to_note = cv2.getRotationMatrix2D(middle, angle, 1)
+    to_note[:, 2] += size / 2 - middle
+    return size.astype(int).tolist(), to_note
+
+
+def turn(box, affine):
+    left, top, right, bottom = box
+    corners = np.array([[(left, top), (right, top), (right, bottom), (left, bottom)]], np.float32)
+    x, y, width, height = cv2.boundingRect(cv2.transform(corners, affine))
+    return x, y, x + width, y + height
+
+
+def find_on_sheet(bands):
     if is_ink_light(bands):
         bands = 255 - bands
     reason = EMPTY
@@ -127,8 +173,8 @@ def are_alike(lines, others):
 
 def scale(levels, longest):
     """Scale to a longer side of so many pixels; those of a smaller copy are means."""
-    factor = longest / max(levels.shape)
-    height, width = (max(1, round(side * factor)) for side in levels.shape)
+    factor = longest / max(levels.shape[:2])
+    height, width = (max(1, round(side * factor)) for side in levels.shape[:2])
     return cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)
 
 
@@ -190,6 +236,10 @@ def measure_ink(bands, max_width):
     if get_peak(weakest) > 0.3 * get_peak(strongest):
         yield weakest
     yield strongest
+    colour = strongest - weakest
+    colour = (colour - np.median(colour)).clip(0)
+    if get_peak(colour) > 0.15:
+        yield colour
 
 
 def get_peak(ink):
