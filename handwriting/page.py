@@ -18,7 +18,8 @@ from handwriting import ruling
 MAX_WIDTHS = (1 / 3, 1 / 8)  # of strokes, in parts of the page's longer side
 SHARES = (0.5, 0.35, 0.25, 0.12)  # of the strongest ink: from there on, a pixel is ink
 MIN_CONTRAST = 0.05  # of the paper's light; below it, a page counts as empty
-MIN_SEPARABILITY = 0.7  # see `get_separability`; noise has 0.64, MNIST's digits have 0.85 or more
+MOST_BESIDE = 0.3
+MIN_SEPARABILITY = 0.8  # see `get_separability`; noise has 0.64, MNIST's digits have 0.85 or more
 THICKEST = 6.5  # strokes, in parts of 1/20 of the digit's longer side: MNIST's are thinner
 MIN_DETAIL = 5  # grey levels, of what is narrower than an eighth of a small copy of the page
 MAX_COMPONENTS = 250
@@ -444,7 +445,15 @@ def cut_out(ink, labels, component):
     cut = ((share - 0.3) / 0.4).clip(0, 1) * around
     x, y, width, height = cv2.boundingRect((cut > 0.5).astype(np.uint8))
     cut = np.ascontiguousarray(cut[y : y + height, x : x + width], dtype=np.float32)
-    if get_stroke_width(cut) > THICKEST:
+    stroke_width = get_stroke_width(cut)
+    if stroke_width > THICKEST:
+        return None
+    # On either side of a stroke is paper; beside a crease, a shade that fades.
+    distance = cv2.distanceTransform(1 - mask.astype(np.uint8), cv2.DIST_L2, 3)
+    distance -= max(2, stroke_width * component.size / 20 * float(__import__("os").environ.get("RR", 0.5)))
+    beside = share[(distance > 0) & (distance < 2) & (labels == 0)]
+    if __import__("os").environ.get("PP"): print("RING", beside.size and np.percentile(beside, (70, 80, 90)).round(2), component.size)
+    if beside.size and np.percentile(beside, 80) > MOST_BESIDE:
         return None
     return Digit(cut, (left + x, top + y, left + x + width, top + y + height))
 
