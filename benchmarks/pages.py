@@ -25,6 +25,9 @@ PAPERS = [(235, 232, 222), (238, 238, 236), (228, 226, 205), (232, 222, 215)]
 LINES = [(150, 175, 200), (165, 190, 205), (185, 170, 185)]
 STRONG_LINES = [(85, 125, 165), (70, 105, 150), (120, 140, 170)]
 GREY_LINES = [(130, 130, 132), (110, 112, 115), (145, 145, 145)]
+PENS = [(200, 40, 45), (215, 55, 60), (175, 25, 50), (30, 120, 70), (30, 70, 175), (120, 50, 140)]
+NOTES = [(250, 235, 120), (248, 165, 185), (185, 228, 140), (150, 205, 232), (250, 185, 105)]
+FONTS = ["DejaVu Sans", "DejaVu Serif", "DejaVu Sans Mono", "STIXGeneral"]
 TEXT = ["Lorem", "ipsum", "dolor", "sit", "amet", "consectetur", "adipiscing", "elit", "tempor"]
 
 
@@ -128,12 +131,24 @@ class Sheet:
         self.draw_lines(points, pen_mm, colour)
         return (*points.min((0, 1)), *points.max((0, 1)))
 
-    def print_text(self, place, text, height_mm, colour=(45, 45, 48)):
-        file = font_manager.findfont(pick(self.random, ["DejaVu Sans", "DejaVu Serif"]))
+    def print_text(self, place, text, height_mm, font=None, colour=(45, 45, 48), right=np.inf):
+        """Print a line of text, as far as a column in pixels."""
+        file = font_manager.findfont(font or pick(self.random, FONTS[:2]))
         mask = Image.new("L", self.size)
         font = ImageFont.truetype(file, max(6, round(height_mm * self.scale)))
+        while font.getlength(text) > right - place[0]:
+            text = text.rpartition(" ")[0]
         ImageDraw.Draw(mask).text(tuple(map(float, place)), text, 255, font)
         self.lay_on(np.asarray(mask), colour)
+
+    def print_page(self, left, right):
+        """Print paragraphs from left to right, in pixels, all over the page."""
+        size, spacing = self.random.uniform((2.2, 1.3), (4, 1.7))
+        font, ink = pick(self.random, FONTS), (self.random.uniform(25, 80),) * 3
+        for y in np.arange(0.05, 0.93, size * spacing * self.scale / self.size[1]):
+            number = pick(self.random, [40] * 7 + [4, 0])
+            words = " ".join(self.random.choice(TEXT, number))
+            self.print_text((left, y * self.size[1]), words, size, font, ink, right)
 
     def light(self, low=0.7):
         """Light the page from one side, as a lamp does."""
@@ -392,13 +407,79 @@ def draw_blank_squared(random, images):
 
 def draw_print(random, images):
     sheet = Sheet(random)
-    width, height = sheet.size
-    size = random.uniform(2.2, 4)
-    left = random.uniform(0.03, 0.08) * width
-    for y in np.arange(0.05 * height, 0.93 * height, size * random.uniform(1.3, 1.7) * sheet.scale):
-        number = int((width - 2 * left) / (size * sheet.scale * 3.6))
-        words = " ".join(random.choice(TEXT, number))
-        sheet.print_text((left, y), words, size)
+    left = random.uniform(0.03, 0.08) * sheet.size[0]
+    sheet.print_page(left, sheet.size[0] - left)
+    return finish(sheet)
+
+
+def draw_print_beside_margin(random):
+    """Return a larger printed Sheet in coloured light, its margin's left, and its width."""
+    size = random.uniform((110, 80), (170, 130))
+    sheet = Sheet(random, size_mm=size, scale=random.uniform(5.5, 7))
+    width, far = random.uniform((20, 4), (30, 10)) * sheet.scale
+    is_left = random.random() < 0.5
+    sheet.print_page(width if is_left else far, sheet.size[0] - (far if is_left else width))
+    return sheet, 0 if is_left else sheet.size[0] - width, width
+
+
+def finish_in_coloured_light(sheet):
+    sheet.colours *= sheet.random.uniform((0.9, 0.9, 0.75), 1)
+    return finish(sheet)
+
+
+def draw_in_margin(random, images):
+    sheet, left, width = draw_print_beside_margin(random)
+    strokes, side = get_strokes(images[0]), random.uniform(8, 14) * sheet.scale
+    extent = strokes.max((0, 1)) * side
+    low, room = np.array([left, 0]), np.array([width, sheet.size[1]]) - extent
+    place = low + room * random.uniform(0.15, 0.85, 2)
+    sheet.write(strokes, side / sheet.scale, random.uniform(0.5, 0.9), pick(random, PENS), place)
+    return finish_in_coloured_light(sheet)
+
+
+def draw_on_note(random, images):
+    sheet, *_ = draw_print_beside_margin(random)
+    side = random.uniform(45, 70) * sheet.scale
+    middle = random.uniform(0.55 * side, np.array(sheet.size) - 0.55 * side)
+    corners = middle + side / 2 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    corners = sheet.turn(corners, middle, np.radians(random.uniform(-15, 15)))
+    mask = np.zeros(sheet.size[::-1], np.uint8)
+    cv2.fillPoly(mask, [np.round(corners).astype(int)], 255)
+    shadow = np.roll(cv2.GaussianBlur(mask, None, sheet.scale), round(sheet.scale), 0)
+    sheet.lay_on(0.4 * shadow, (0, 0, 0))
+    sheet.lay_on(mask, pick(random, NOTES))
+    strokes, its_side = get_strokes(images[0]), random.uniform(0.25, 0.6) * side
+    place = middle - its_side / 2 + random.uniform(-0.1, 0.1, 2) * side
+    pen = random.uniform(*pick(random, [(0.5, 0.9), (1.5, 3)]))
+    ink = pick(random, BALLPOINTS + PENS[:3])
+    sheet.write(strokes, its_side / sheet.scale, pen, ink, place)
+    return finish_in_coloured_light(sheet)
+
+
+def draw_crumpled(random, images):
+    """Blank paper, smoothed out again: facets, each at its own slope, and creases.
+
+    A crease has one sharp side; on the other, the paper bends.
+    """
+    sheet = Sheet(random)
+    light = np.zeros(sheet.size[::-1])
+    for number in random.integers((4, 30), (30, 120)):
+        seeds = np.ones(light.shape, np.uint8)
+        seeds[tuple(random.integers((0,), light.shape, (number, 2)).T)] = 0
+        _, facets = cv2.distanceTransformWithLabels(
+            seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        light += random.normal(0, random.uniform(0, 0.05), facets.max() + 1)[facets]
+    depth = random.uniform(0.03, 0.15)
+    for _ in range(random.integers(4, 30)):
+        point, direction = random.uniform(0, sheet.size), random.uniform(0, 2 * np.pi)
+        across = sheet.get_distance(point, direction) / sheet.scale
+        along = sheet.get_distance(point, direction + np.pi / 2) / sheet.scale
+        soft = 10 ** random.uniform(-0.5, 1)  # mm
+        is_bent = (across > 0) & (abs(along) < random.uniform(5, 60))
+        light += is_bent * random.normal(0, depth) * np.exp(-abs(across) / soft)
+    light = cv2.GaussianBlur(light, None, random.uniform(0.1, 0.4) * sheet.scale)
+    sheet.colours *= (1 + light - np.percentile(light, 95)).clip(0.2, 1.1)[..., None]
     return finish(sheet)
 
 
@@ -448,11 +529,14 @@ ONE_DIGIT = {
     "turned by up to 20 degrees": draw_turned,
     "under a printed heading": draw_under_heading,
     "paint program's screenshot": draw_screenshot,
+    "in the margin of print, in colour": draw_in_margin,
+    "on a note on print": draw_on_note,
 }
 NO_DIGIT = {
     "blank ruled page": draw_blank_ruled,
     "blank squared page": draw_blank_squared,
     "page of print": draw_print,
+    "crumpled paper": draw_crumpled,
 }
 SEVERAL = {"four digits": draw_row_of, "four digits on ruled paper": draw_row_on_lines}
 KINDS = ONE_DIGIT | NO_DIGIT | SEVERAL

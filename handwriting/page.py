@@ -6,6 +6,7 @@ what paper does also reflects a third in the shade. What is left are connected c
 and what isn't one: lines, frames, print, dirt.
 """
 
+import contextlib
 from typing import NamedTuple
 
 import cv2
@@ -17,9 +18,12 @@ from handwriting import ruling
 MAX_WIDTHS = (1 / 3, 1 / 8)  # of strokes, in parts of the page's longer side
 SHARES = (0.5, 0.35, 0.25, 0.12)  # of the strongest ink: from there on, a pixel is ink
 MIN_CONTRAST = 0.05  # of the paper's light; below it, a page counts as empty
-MIN_SEPARABILITY = 0.7  # see `get_separability`; noise has 0.64, MNIST's digits have 0.85 or more
+MIN_SEPARABILITY = 0.8  # see `get_separability`; noise has 0.64, digits 0.83 or more
 THICKEST = 6.5  # strokes, in parts of 1/20 of the digit's longer side: MNIST's are thinner
 MIN_DETAIL = 5  # grey levels, of what is narrower than an eighth of a small copy of the page
+SMALL = 200  # pixels of the longer side of a copy, in which a note or the kind of ink is looked for
+MIN_DIFFERENCE = 0.06  # of a note's colour from the page's, in shares of red, green and blue
+MIN_COLOUR = 0.15  # of the paper's light: how much more of one colour a coloured pen takes
 MAX_COMPONENTS = 250
 MAX_DIGITS = 60
 LINE = -1  # the label of pixels that were erased with a line: neither paper nor a digit
@@ -65,9 +69,56 @@ class Component(NamedTuple):
 def find_digits(bands):
     """Return the digits of a page, uint8 [height, width, 3]: a list for each written line.
 
-    Raises NoDigit for an empty or merely ruled page, a page of print, or noise.
+    If there is a note on it, that one's. Raises NoDigit for an empty or merely ruled page, a page
+    of print, or noise.
     """
     bands = blur(bands, max(bands.shape) / 1000)
+    if (note := find_note(bands)) is not None:
+        size, to_note = note
+        with contextlib.suppress(NoDigit):
+            lines = find_on_sheet(cv2.warpAffine(bands, to_note, size))
+            to_page = cv2.invertAffineTransform(to_note)
+            return [[d._replace(box=turn(d.box, to_page)) for d in line] for line in lines]
+    return find_on_sheet(bands)
+
+
+def find_note(bands):
+    """Return the size of a note on the page, and the affine map [2, 3] onto it; or None.
+
+    A note is a rectangle of another colour than most of the page.
+    """
+    paper = close(scale(bands, SMALL), 11).astype(np.float32)  # without what stands on it
+    hue = paper / paper.sum(axis=2, keepdims=True).clip(96)
+    is_other = np.abs(hue - np.median(hue, axis=(0, 1))).sum(axis=2) > MIN_DIFFERENCE
+    edges, _ = cv2.findContours(
+        is_other.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    if not edges:
+        return None
+    edge = max(edges, key=cv2.contourArea)
+    middle, size, angle = cv2.minAreaRect(edge)
+    if min(size) < SMALL / 7 or cv2.contourArea(edge) < 0.9 * size[0] * size[1]:
+        return None
+    if abs(angle) > 45:
+        size, angle = size[::-1], angle - np.copysign(90, angle)
+    factor = max(bands.shape) / SMALL
+    size = (np.array(size) - 6) * factor  # inside its edge
+    middle = (np.array(middle) + 0.5) * factor
+    to_note = cv2.getRotationMatrix2D(middle, angle, 1)
+    to_note[:, 2] += size / 2 - middle
+    return size.astype(int).tolist(), to_note
+
+
+def turn(box, affine):
+    """Return the box around a box that was turned."""
+    left, top, right, bottom = box
+    corners = np.array([[(left, top), (right, top), (right, bottom), (left, bottom)]], np.float32)
+    x, y, width, height = cv2.boundingRect(cv2.transform(corners, affine))
+    return x, y, x + width, y + height
+
+
+def find_on_sheet(bands):
+    """Return the digits of a sheet, in lines; raises NoDigit."""
     if is_ink_light(bands):
         bands = 255 - bands
     reason = EMPTY
@@ -127,8 +178,8 @@ def are_alike(lines, others):
 
 def scale(levels, longest):
     """Scale to a longer side of so many pixels; those of a smaller copy are means."""
-    factor = longest / max(levels.shape)
-    height, width = (max(1, round(side * factor)) for side in levels.shape)
+    factor = longest / max(levels.shape[:2])
+    height, width = (max(1, round(side * factor)) for side in levels.shape[:2])
     return cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)
 
 
@@ -143,8 +194,8 @@ def is_ink_light(bands):
     differs most from it is ink.
     """
     grey = bands.mean(axis=2).astype(np.uint8)
-    if max(grey.shape) > 200:
-        grey = scale(grey, 200)
+    if max(grey.shape) > SMALL:
+        grey = scale(grey, SMALL)
     around = grey.astype(float) - cv2.medianBlur(grey, max(grey.shape) // 4 * 2 + 1)
     # Near a table's edge, that median is the table's: of the page's, the nearer one counts.
     whole = grey.astype(float) - np.median(grey)
@@ -180,7 +231,7 @@ def measure_ink(bands, max_width):
     The morphological closing removes what is dark and narrower than `max_width`, a part of the
     page's longer side; it keeps the edges of shadows and tables. First comes ink that is seen in
     all of the colours, as pencil and ballpoint are, and printed blue lines hardly; then, ink that
-    is seen in one.
+    is seen in one; then, how much more so in one than in another: a red pen's is, print isn't.
     """
     paper = close(bands, max(3, round(max(bands.shape) * max_width))).astype(np.float32)
     ink = 1 - bands / paper.clip(32)
@@ -190,6 +241,10 @@ def measure_ink(bands, max_width):
     if get_peak(weakest) > 0.3 * get_peak(strongest):
         yield weakest
     yield strongest
+    colour = strongest - weakest
+    colour = (colour - np.median(colour)).clip(0)
+    if get_peak(colour) > MIN_COLOUR:
+        yield colour
 
 
 def get_peak(ink):

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, ImageStat
@@ -10,12 +11,14 @@ from PIL import Image, ImageOps, ImageStat
 from common import RefusedError
 
 LONGEST = 1200  # pixels of a page's longer side; a photograph is reduced to that
-MAX_PIXELS = 400_000_000
+MAX_PIXELS = 100_000_000  # which take 400 MB; of a JPEG, an eighth of each side is unpacked
 
 
 def open_picture(file):
     """Return a file's picture, upright and reduced. Raises RefusedError for what can't be read."""
     try:
+        if not Path(file).is_file():  # a pipe would be waited for
+            raise RefusedError("there is no such file")
         # Through a file object, since Pillow hands an uncompressed TIFF's path to the system's
         # memory map, which its turning by the orientation tag then garbles.
         with open(file, "rb") as stream, warnings.catch_warnings():
@@ -28,9 +31,10 @@ def open_picture(file):
                     "Formats, Most Compatible)"
                 )
             picture = open_without_limit(stream)
-            if picture.width * picture.height > MAX_PIXELS:
+            most = MAX_PIXELS * (4 if picture.format in ("JPEG", "MPO") else 1)
+            if picture.width * picture.height > most:
                 raise RefusedError(
-                    f"has {picture.width} x {picture.height} pixels; reduce it below 400 million"
+                    f"has {picture.width} x {picture.height} pixels; reduce it below {most:,}"
                 )
             num_pictures = getattr(picture, "n_frames", 1)
             if num_pictures > 1 and picture.format != "MPO":  # a camera's, with a preview in it
@@ -38,8 +42,6 @@ def open_picture(file):
             picture.draft(picture.mode, (LONGEST, LONGEST))
             picture.load()
             return turn_upright(reduce(picture))
-    except FileNotFoundError:
-        raise RefusedError("there is no such file") from None
     except RefusedError:
         raise
     except Exception as error:  # a damaged file can make the readers raise anything

@@ -2,7 +2,6 @@
 
 import math
 import time
-from urllib.parse import urlsplit
 
 import numpy as np
 import torch
@@ -219,31 +218,24 @@ def show(network, predict, describe, in_browser):
 
 
 def refuse_other_hosts():
-    """Serve the window to this machine's pages only.
+    """Serve the window to its own pages only.
 
     A page of another site could let its own name point to 127.0.0.1 (DNS rebinding); its requests
-    then carry that name as their Host, and a WebSocket of its own as its Origin.
+    then carry that name as their Host. A WebSocket of another page, be it of this machine's, has
+    another Origin than Host, which Tornado refuses.
     """
     from matplotlib.backends.backend_webagg import WebAggApplication
     from tornado.web import HTTPError, RequestHandler
 
     def prepare(handler):
-        if not is_own_host(handler.request.host_name):
+        if handler.request.host_name not in ("127.0.0.1", "localhost"):
             raise HTTPError(403)
-
-    def check_origin(handler, origin):
-        return is_own_host(urlsplit(origin).hostname)
 
     for page in vars(WebAggApplication).values():
         if isinstance(page, type) and issubclass(page, RequestHandler):
             page.prepare = prepare
-    WebAggApplication.WebSocket.check_origin = check_origin
 
     def refuse_download(handler, *arguments):
         raise HTTPError(404)  # the window has no toolbar; matplotlib's own would end in a traceback
 
     WebAggApplication.Download.get = refuse_download
-
-
-def is_own_host(name):
-    return name in ("127.0.0.1", "localhost")

@@ -47,6 +47,49 @@ def test_a_line_is_erased_but_for_what_crosses_it():
     assert np.array_equal(ruling.remove_lines(mask), expected)
 
 
+def draw_box(strokes, place, side, pen):
+    """Return the box of what `draw_page` draws: left, top, right, bottom."""
+    points = np.concatenate(strokes) * side / 100 + place
+    return [*(points.min(axis=0) - pen / 2), *(points.max(axis=0) + pen / 2)]
+
+
+def test_a_box_is_where_its_digit_is():
+    [[digit]] = page.find_digits(pictures.to_bands(draw_page(SEVEN, pen=12)))
+    assert digit.box == pytest.approx(draw_box(SEVEN, (150, 200), 300, 12), abs=3)
+
+
+def draw_print_and(colour, note=None):
+    """Return a printed page with a 7 in its margin, or on a note, turned a little, in the print."""
+    drawn = Image.new("RGB", (900, 700), (235, 230, 215))
+    draw = ImageDraw.Draw(drawn)
+    for y in range(20, 680, 26):
+        draw.text((160, y), "tempor incididunt ut labore et dolore magna aliqua " * 2, (40, 40, 40))
+    if note:
+        draw.polygon([(300, 220), (610, 180), (650, 490), (340, 530)], fill=note)
+    left, top, side = (400, 270, 150) if note else (20, 300, 90)
+    points = [(left + side * x / 100, top + side * y / 100) for x, y in SEVEN[0]]
+    draw.line(points, fill=colour, width=6, joint="curve")
+    return drawn, draw_box(SEVEN, (left, top), side, 6)
+
+
+@pytest.mark.parametrize(
+    ("colour", "note"), [((200, 40, 45), None), ((35, 40, 95), (250, 235, 120))]
+)
+def test_a_digit_in_colour_or_on_a_note_stands_out_from_print(colour, note, network):
+    drawn, box = draw_print_and(colour, note)
+    [[prediction]] = recognize.predict(network, drawn)
+    assert prediction.digit == 7
+    assert prediction.box == pytest.approx(box, abs=20 if note else 5)  # around a turned one
+
+
+def draw_crease():
+    """A V of two shades, each with one sharp side."""
+    down, right = np.mgrid[:400, :300]
+    across = abs(right - 150) - (300 - down) / 3
+    is_bent = (across > 0) & (down > 80) & (down < 300)
+    return as_picture(0.9 - 0.25 * is_bent * np.exp(-across.clip(0) / 25))
+
+
 def draw_noise(deviation):
     return as_picture(0.8 + np.random.default_rng(1).normal(0, deviation, (500, 400)))
 
@@ -70,6 +113,7 @@ FAULTS = {
     "coarse noise": lambda: draw_noise(0.3),
     "salt": draw_salt,
     "an empty page in uneven light": draw_vignette,
+    "a crease": draw_crease,
     "blank ruled": lambda: with_ruling(70, digit=False),
     "blank squared": lambda: with_ruling(50, squared=True, digit=False),
 }

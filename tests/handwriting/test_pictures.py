@@ -1,5 +1,6 @@
 """A seven, in each way in which a picture can hold it."""
 
+import os
 import struct
 import zlib
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from drawn_digits import SEVEN, as_levels, as_picture, draw_page, read_digits
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFile
 
 import recognize
+from common import RefusedError
 from handwriting import pictures
 
 
@@ -185,8 +187,9 @@ def test_a_hot_pixel_and_a_nan_change_nothing(network):
     levels[0, 0] = 65535
     assert read_digits(network, Image.fromarray(levels)) == [[7]]
     levels = as_levels(draw_page(SEVEN)).copy()
-    levels[0, 0] = np.nan
+    levels[:300, :100] = np.nan  # an area without levels is as bright as paper
     assert read_digits(network, Image.fromarray(levels)) == [[7]]
+    assert pictures.to_bands(Image.fromarray(levels))[:300, :100].min() == 255
 
 
 def test_a_huge_picture_is_read_reduced(network, tmp_path):
@@ -194,6 +197,22 @@ def test_a_huge_picture_is_read_reduced(network, tmp_path):
     picture = pictures.open_picture(tmp_path / "huge.jpg")
     assert max(picture.size) <= pictures.LONGEST
     assert read_digits(network, picture) == [[7]]
+
+
+def test_a_picture_that_takes_gigabytes_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    """A bilevel PNG of 400 million pixels has some 50 kB."""
+    Image.new("1", (20_000, 19_990)).save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image.Image, "convert", None)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    with pytest.raises(RefusedError, match="has 20000 x 19990 pixels; reduce it below 100,000,000"):
+        pictures.open_picture(tmp_path / "huge.png")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(RefusedError, match="no such file"):
+        pictures.open_picture(tmp_path / "pipe.png")
 
 
 @pytest.mark.parametrize("suffix", ["tif", "gif"])
