@@ -18,7 +18,8 @@ from handwriting import ruling
 MAX_WIDTHS = (1 / 3, 1 / 8)  # of strokes, in parts of the page's longer side
 SHARES = (0.5, 0.35, 0.25, 0.12)  # of the strongest ink: from there on, a pixel is ink
 MIN_CONTRAST = 0.05  # of the paper's light; below it, a page counts as empty
-MIN_SEPARABILITY = 0.8  # see `get_separability`; noise has 0.64, digits 0.83 or more
+MIN_SEPARABILITY = 0.78  # see `get_separability`; noise has 0.64, digits 0.83 or more
+MOST_BESIDE = 0.3  # of a stroke's ink, on paper half its width from it
 THICKEST = 6.5  # strokes, in parts of 1/20 of the digit's longer side: MNIST's are thinner
 MIN_DETAIL = 5  # grey levels, of what is narrower than an eighth of a small copy of the page
 SMALL = 200  # pixels of the longer side of a copy, in which a note or the kind of ink is looked for
@@ -449,7 +450,14 @@ def cut_out(ink, labels, component):
     cut = ((share - 0.3) / 0.4).clip(0, 1) * around
     x, y, width, height = cv2.boundingRect((cut > 0.5).astype(np.uint8))
     cut = np.ascontiguousarray(cut[y : y + height, x : x + width], dtype=np.float32)
-    if get_stroke_width(cut) > THICKEST:
+    stroke_width = get_stroke_width(cut)
+    if stroke_width > THICKEST:
+        return None
+    # On either side of a stroke is paper; beside a crease, a shade that fades.
+    distance = cv2.distanceTransform(1 - mask.astype(np.uint8), cv2.DIST_L2, 3)
+    distance -= max(2, stroke_width * component.size / 40)
+    beside = share[(distance > 0) & (distance < 2) & (labels == 0)]
+    if beside.size and np.percentile(beside, 80) > MOST_BESIDE:
         return None
     return Digit(cut, (left + x, top + y, left + x + width, top + y + height))
 

@@ -1,6 +1,7 @@
 """What is a digit on a page, and what isn't."""
 
 import numpy as np
+import pages
 import pytest
 from drawn_digits import SEVEN, as_picture, draw_page, read_digits
 from PIL import Image, ImageDraw
@@ -82,14 +83,6 @@ def test_a_digit_in_colour_or_on_a_note_stands_out_from_print(colour, note, netw
     assert prediction.box == pytest.approx(box, abs=20 if note else 5)  # around a turned one
 
 
-def draw_crease():
-    """A V of two shades, each with one sharp side."""
-    down, right = np.mgrid[:400, :300]
-    across = abs(right - 150) - (300 - down) / 3
-    is_bent = (across > 0) & (down > 80) & (down < 300)
-    return as_picture(0.9 - 0.25 * is_bent * np.exp(-across.clip(0) / 25))
-
-
 def draw_noise(deviation):
     return as_picture(0.8 + np.random.default_rng(1).normal(0, deviation, (500, 400)))
 
@@ -113,7 +106,7 @@ FAULTS = {
     "coarse noise": lambda: draw_noise(0.3),
     "salt": draw_salt,
     "an empty page in uneven light": draw_vignette,
-    "a crease": draw_crease,
+    "crumpled": lambda: pages.draw_page("crumpled paper", None, 310),
     "blank ruled": lambda: with_ruling(70, digit=False),
     "blank squared": lambda: with_ruling(50, squared=True, digit=False),
 }
