@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import gzip
-import itertools
 import json
 import os
 import runpy
@@ -188,15 +187,3 @@ def full_disk(num_bytes):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def assert_same_batches(batches, expected_batches):
-    """Compare batches bit for bit; return how many there were."""
-    count = 0
-    for batch, expected in itertools.zip_longest(batches, expected_batches):
-        assert len(batch) == len(expected) == 2
-        for tensor, expected_tensor in zip(batch, expected, strict=True):
-            assert tensor.dtype == expected_tensor.dtype
-            assert torch.equal(tensor, expected_tensor)
-        count += 1
-    return count
