@@ -325,5 +325,5 @@ def test_expansion_puts_a_single_one_at_each_label(labels, output_size):
 def test_labels_out_of_range_or_of_another_type_are_refused(label):
     with pytest.raises(RuntimeError):
         common.expand_single_output(label, 10)
-    with pytest.raises(RuntimeError, match="Class values must be|LongTensor"):
+    with pytest.raises(RuntimeError, match=r"Class values must be|LongTensor"):
         common.expand_expected_output(torch.tensor([label, label]), 10)
