@@ -27,10 +27,10 @@ CLOSED_PORT = "http://127.0.0.1:9/"  # "discard": nothing listens there
 # Sent through a proxy that isn't there, every download fails, as without a network.
 NO_NETWORK = {"http_proxy": CLOSED_PORT, "https_proxy": CLOSED_PORT, "no_proxy": ""}
 
-if (PROJECT / ".git").exists() and shutil.which("git"):
-    TRACKED = subprocess.check_output(["git", "ls-files", "*.py"], cwd=PROJECT, text=True).split()
-else:
-    TRACKED = []  # an unpacked archive, or no git
+TRACKED = []
+if (PROJECT / ".git").exists() and shutil.which("git"):  # else it is an unpacked archive
+    command = ["git", "ls-files", "*.py"]  # it fails in a clone of another owner
+    TRACKED = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True).stdout.split()
 # The project's own; a reader's lie beside them, untracked.
 FILES = [file for file in TRACKED if not file.startswith(("tests/", "benchmarks/"))]
 needs_git = pytest.mark.skipif(not FILES, reason="needs git's list of files")
