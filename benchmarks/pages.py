@@ -21,6 +21,8 @@ import common
 
 BALLPOINTS = [(35, 40, 95), (30, 30, 35), (25, 45, 120)]
 PENCILS = [(95, 92, 92), (115, 112, 110), (80, 78, 78)]
+BOARDS = [(45, 60, 52), (40, 42, 45)]
+CHALKS = [(225, 225, 215), (230, 220, 160)]
 PAPERS = [(235, 232, 222), (238, 238, 236), (228, 226, 205), (232, 222, 215)]
 LINES = [(150, 175, 200), (165, 190, 205), (185, 170, 185)]
 STRONG_LINES = [(85, 125, 165), (70, 105, 150), (120, 140, 170)]
@@ -195,32 +197,21 @@ def finish(sheet, low=None):
     return sheet.photograph(noise=sheet.random.uniform(1.5, 4), blur=sheet.random.uniform(0.6, 1.1))
 
 
+def draw_on_page(random, images, low=None, **written):
+    return finish(draw_written(random, images, **written)[0], low)
+
+
+def create_rule(random, colours, widths_mm, squared):
+    distance = random.choice([4, 5]) if squared else random.uniform(7, 9)
+    return distance, random.uniform(*widths_mm), pick(random, colours), squared
+
+
 def draw_enlarged(random, images):
     """An image as it is, dark on white, twelve times as large."""
     page = Image.new("L", (480, 600), 255)
     digit = Image.fromarray(255 - images[0]).resize((336, 336), Image.Resampling.BICUBIC)
     page.paste(digit, tuple(random.integers((10, 10), (134, 254)).tolist()))
     return page
-
-
-def draw_ballpoint(random, images):
-    return finish(draw_written(random, images)[0])
-
-
-def draw_marker(random, images):
-    sheet, _ = draw_written(random, images, pen=random.uniform(2, 3.2), ink=[(20, 20, 25)])
-    return finish(sheet)
-
-
-def draw_chalk(random, images):
-    board = pick(random, [(45, 60, 52), (40, 42, 45)])
-    chalk = [(225, 225, 215), (230, 220, 160)]
-    sheet, _ = draw_written(random, images, paper=board, pen=random.uniform(1, 1.8), ink=chalk)
-    return finish(sheet)
-
-
-def draw_cmyk(random, images):
-    return draw_ballpoint(random, images).convert("CMYK")
 
 
 def draw_dark_table(random, images):
@@ -233,22 +224,6 @@ def draw_dark_table(random, images):
     table[page] = sheet.colours[page]
     sheet.colours = table
     return sheet.photograph()
-
-
-def draw_pencil_on_squares(random, images):
-    rule = (5, random.uniform(0.2, 0.35), pick(random, LINES), True)
-    sheet, _ = draw_written(random, images, rule=rule, ink=PENCILS, pen=random.uniform(0.5, 0.8))
-    return finish(sheet)
-
-
-def draw_on_strong_lines(random, images):
-    rule = (random.uniform(7, 9), random.uniform(0.25, 0.45), pick(random, STRONG_LINES), False)
-    return finish(draw_written(random, images, rule=rule)[0])
-
-
-def draw_on_strong_squares(random, images):
-    rule = (random.choice([4, 5]), random.uniform(0.25, 0.4), pick(random, GREY_LINES), True)
-    return finish(draw_written(random, images, rule=rule)[0])
 
 
 def draw_in_box(random, images):
@@ -284,10 +259,16 @@ def draw_in_row_of_boxes(random, images):
     return finish(sheet)
 
 
-def draw_circled(random, images):
+def draw_to_mark(random, images):
+    """Return a Sheet with a digit, the digit's box, and its colour and pen."""
     sheet = Sheet(random)
     colour, pen = pick(random, BALLPOINTS), random.uniform(0.5, 0.9)
     box = sheet.write(get_strokes(images[0]), random.uniform(11, 17), pen, colour)
+    return sheet, box, colour, pen
+
+
+def draw_circled(random, images):
+    sheet, box, colour, pen = draw_to_mark(random, images)
     middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
     radius = np.hypot(box[2] - box[0], box[3] - box[1]) / 2 + random.uniform(1.5, 5) * sheet.scale
     angles = np.linspace(0.2, 2 * np.pi + random.uniform(0.1, 0.3), 80)
@@ -298,11 +279,7 @@ def draw_circled(random, images):
 
 
 def draw_underlined(random, images):
-    sheet = Sheet(random)
-    colour, pen = pick(random, BALLPOINTS), random.uniform(0.5, 0.9)
-    left, _, right, bottom = sheet.write(
-        get_strokes(images[0]), random.uniform(11, 17), pen, colour
-    )
+    sheet, (left, _, right, bottom), colour, pen = draw_to_mark(random, images)
     out = random.uniform(2, 6, 2) * sheet.scale
     y = bottom + random.uniform(1.5, 4) * sheet.scale
     rise = random.uniform(-1, 1) * sheet.scale
@@ -312,20 +289,10 @@ def draw_underlined(random, images):
     return finish(sheet)
 
 
-def draw_soft_shadow(random, images):
+def draw_shadow(random, images, edges_mm):
     sheet, box = draw_written(random, images)
-    sheet.cast_shadow(box, random.uniform(4, 15))
+    sheet.cast_shadow(box, random.uniform(*edges_mm))
     return finish(sheet, 0.9)
-
-
-def draw_hard_shadow(random, images):
-    sheet, box = draw_written(random, images)
-    sheet.cast_shadow(box, random.uniform(0.2, 1))
-    return finish(sheet, 0.9)
-
-
-def draw_turned(random, images):
-    return finish(draw_written(random, images, degrees=random.uniform(-20, 20))[0])
 
 
 def draw_under_heading(random, images):
@@ -383,25 +350,10 @@ def draw_scan(random, images):
     return sheet.photograph(noise=2, blur=0.5)
 
 
-def draw_noise(random, images):
-    return draw_written(random, images)[0].photograph(noise=25)
-
-
-def draw_shade(random, images):
-    return finish(draw_written(random, images)[0], low=0.35)
-
-
-def draw_blank_ruled(random, images):
+def draw_blank(random, images, squared):
     sheet = Sheet(random)
-    colours = pick(random, [LINES, STRONG_LINES])
-    sheet.rule(random.uniform(7, 9), random.uniform(0.2, 0.4), pick(random, colours), False)
-    return finish(sheet)
-
-
-def draw_blank_squared(random, images):
-    sheet = Sheet(random)
-    colours = pick(random, [LINES, GREY_LINES])
-    sheet.rule(random.choice([4, 5]), random.uniform(0.2, 0.4), pick(random, colours), True)
+    colours = pick(random, [LINES, GREY_LINES if squared else STRONG_LINES])
+    sheet.rule(*create_rule(random, colours, (0.2, 0.4), squared))
     return finish(sheet)
 
 
@@ -484,61 +436,68 @@ def draw_crumpled(random, images):
 
 
 def draw_row_of(random, images, rule=None):
-    """Several digits side by side, in one or two lines of at most four."""
+    """Digits side by side, in one line."""
     sheet = Sheet(random, size_mm=random.uniform((110, 75), (130, 90)))
     if rule is not None:
         sheet.rule(*rule)
     colour, pen = pick(random, BALLPOINTS), random.uniform(0.5, 0.9)
     size = random.uniform(11, 15)
-    lines = [images] if len(images) <= 4 else [images[:4], images[4:]]
-    y = random.uniform(0.1, 0.2) * sheet.size[1]
-    for line in lines:
-        x = random.uniform(0.05, 0.15) * sheet.size[0]
-        for image in line:
-            its_size = size * random.uniform(0.85, 1.1)
-            place = (x, y + random.uniform(-1, 1) * sheet.scale)
-            box = sheet.write(get_strokes(image), its_size, pen, colour, place)
-            x = box[2] + random.uniform(2.5, 7) * sheet.scale
-        y += (size * 1.1 + random.uniform(4, 9)) * sheet.scale
+    y, x = random.uniform(0.1, 0.2) * sheet.size[1], random.uniform(0.05, 0.15) * sheet.size[0]
+    for image in images:
+        its_size = size * random.uniform(0.85, 1.1)
+        place = (x, y + random.uniform(-1, 1) * sheet.scale)
+        box = sheet.write(get_strokes(image), its_size, pen, colour, place)
+        x = box[2] + random.uniform(2.5, 7) * sheet.scale
     return finish(sheet)
 
 
-def draw_row_on_lines(random, images):
-    return draw_row_of(random, images, (8, random.uniform(0.2, 0.35), pick(random, LINES), False))
-
-
+# r is the random generator: what is given to a function is drawn in this order, before its own.
 ONE_DIGIT = {
     "enlarged on a clean page": draw_enlarged,
-    "ballpoint": draw_ballpoint,
-    "marker": draw_marker,
-    "chalk on a board": draw_chalk,
-    "CMYK": draw_cmyk,
+    "ballpoint": draw_on_page,
+    "marker": lambda r, i: draw_on_page(r, i, pen=r.uniform(2, 3.2), ink=[(20, 20, 25)]),
+    "chalk on a board": lambda r, i: draw_on_page(
+        r, i, paper=pick(r, BOARDS), pen=r.uniform(1, 1.8), ink=CHALKS
+    ),
+    "CMYK": lambda r, i: draw_on_page(r, i).convert("CMYK"),
     "on a dark table": draw_dark_table,
-    "shade down to 35 %": draw_shade,
-    "noise, deviation 0.1": draw_noise,
+    "shade down to 35 %": lambda r, i: draw_on_page(r, i, low=0.35),
+    "noise, deviation 0.1": lambda r, i: draw_written(r, i)[0].photograph(noise=25),
     "a scan of A4": draw_scan,
-    "pencil on squared paper": draw_pencil_on_squares,
-    "strong ruled lines": draw_on_strong_lines,
-    "strong grey squares": draw_on_strong_squares,
+    "pencil on squared paper": lambda r, i: draw_on_page(
+        r, i, rule=(5, r.uniform(0.2, 0.35), pick(r, LINES), True),
+        ink=PENCILS, pen=r.uniform(0.5, 0.8),
+    ),
+    "strong ruled lines": lambda r, i: draw_on_page(
+        r, i, rule=create_rule(r, STRONG_LINES, (0.25, 0.45), False)
+    ),
+    "strong grey squares": lambda r, i: draw_on_page(
+        r, i, rule=create_rule(r, GREY_LINES, (0.25, 0.4), True)
+    ),
     "in a printed box": draw_in_box,
     "in a row of boxes": draw_in_row_of_boxes,
     "circled": draw_circled,
     "underlined": draw_underlined,
-    "soft shadow through the digit": draw_soft_shadow,
-    "hard shadow through the digit": draw_hard_shadow,
-    "turned by up to 20 degrees": draw_turned,
+    "soft shadow through the digit": lambda r, i: draw_shadow(r, i, (4, 15)),
+    "hard shadow through the digit": lambda r, i: draw_shadow(r, i, (0.2, 1)),
+    "turned by up to 20 degrees": lambda r, i: draw_on_page(r, i, degrees=r.uniform(-20, 20)),
     "under a printed heading": draw_under_heading,
     "paint program's screenshot": draw_screenshot,
     "in the margin of print, in colour": draw_in_margin,
     "on a note on print": draw_on_note,
-}
+}  # fmt: skip
 NO_DIGIT = {
-    "blank ruled page": draw_blank_ruled,
-    "blank squared page": draw_blank_squared,
+    "blank ruled page": lambda r, i: draw_blank(r, i, squared=False),
+    "blank squared page": lambda r, i: draw_blank(r, i, squared=True),
     "page of print": draw_print,
     "crumpled paper": draw_crumpled,
 }
-SEVERAL = {"four digits": draw_row_of, "four digits on ruled paper": draw_row_on_lines}
+SEVERAL = {
+    "four digits": draw_row_of,
+    "four digits on ruled paper": lambda r, i: draw_row_of(
+        r, i, (8, r.uniform(0.2, 0.35), pick(r, LINES), False)
+    ),
+}
 KINDS = ONE_DIGIT | NO_DIGIT | SEVERAL
 
 
