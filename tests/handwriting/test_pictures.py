@@ -132,12 +132,3 @@ def test_a_picture_that_takes_gigabytes_is_refused_before_it_is_unpacked(tmp_pat
     monkeypatch.setattr(ImageFile.ImageFile, "load", None)
     with pytest.raises(RefusedError, match="has 20000 x 19990 pixels; reduce it below 100,000,000"):
         pictures.open_picture(tmp_path / "huge.png")
-
-
-@pytest.mark.parametrize("suffix", ["tif", "gif"])
-def test_further_pages_of_a_file_are_told_not_to_be_read(suffix, network, tmp_path, capsys):
-    pages = [draw_page(SEVEN), draw_page([[(50, 10), (50, 90)]])]
-    file = str(tmp_path / f"pages.{suffix}")
-    pages[0].save(file, save_all=True, append_images=pages[1:])
-    assert read_digits(network, pictures.open_picture(file)) == [[7]]
-    assert capsys.readouterr().err == f"{file}: only the first of 2 pictures is read\n"

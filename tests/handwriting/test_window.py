@@ -7,7 +7,6 @@ import re
 import matplotlib
 import numpy as np
 import pytest
-import torch
 from conftest import PROJECT
 from drawn_digits import SEVEN, TEN_DIGITS, get_page
 from matplotlib.backend_bases import KeyEvent
@@ -15,7 +14,6 @@ from own_handwriting import Mouse
 from PIL import Image
 
 import recognize
-from training import saved
 
 matplotlib.use("agg")  # as if there were no display
 
@@ -43,16 +41,6 @@ def test_of_several_digits_the_window_shows_the_last(network, monkeypatch):
     assert heights == pytest.approx(last.outputs.tolist())
     assert np.array_equal(mouse.window.seen.get_array(), np.full((28, 28, 3), 51, np.uint8))
     assert mouse.window.verdict.get_text().startswith("3 8 / 1 6 (outputs 0.90 0.80 0.90 0.80)")
-
-
-def test_a_hidden_neuron_is_the_brighter_the_more_it_says():
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 4), torch.nn.Tanh())
-    net.append(torch.nn.Linear(4, 10))
-    torch.nn.init.zeros_(net[1].weight)
-    net[1].bias.data = torch.tensor([1.0, 0.5, -0.5, -1.0]).atanh().clamp(-9, 9)
-    mouse = Mouse(saved.TrainedNetwork(net))
-    mouse.draw(*SEVEN)
-    assert mouse.window.hidden.get_array()[..., 0].tolist() == [[255, 127], [0, 0]]
 
 
 async def draw_in_browser(address):
@@ -102,7 +90,7 @@ async def draw_in_browser(address):
 
 
 def test_a_digit_is_drawn_in_a_browser_and_another_site_s_page_gets_no_answer(start):
-    """Another site's: by its name, as of DNS rebinding, or by a WebSocket of its own; nor of another local port."""
+    """Another site's: by its name, as of DNS rebinding, or by a WebSocket of its own."""
     pytest.importorskip("tornado", reason="WebAgg needs tornado")
     server = start("-u", PROJECT / "recognize.py", "--browser", env={"MPLBACKEND": None})
     port = int(re.search(r"127\.0\.0\.1:(\d+)", server.stdout.readline())[1])
