@@ -59,12 +59,8 @@ def run(preamble, example, seed):
         exec(preamble.replace("manual_seed(1)", f"manual_seed({seed})"), names)
         exec(example, names)
         os.chdir(PROJECT)
-    lines = [
-        line
-        for line in printed.getvalue().splitlines()
-        if line and not line.startswith(("Epoch", "Test"))
-    ]
-    return names["result"], lines
+    lines = filter(None, printed.getvalue().splitlines())
+    return names["result"], [line for line in lines if not line.startswith(("Epoch", "Test"))]
 
 
 def main():

@@ -121,7 +121,6 @@ def draw_in_window(network):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", metavar="FILE", default=DIGITS)
     parser.add_argument("--number", type=int, default=60, help="pages of a kind (default: 60)")
     parser.add_argument("--first", type=int, default=0, help="test image to begin with")
     parser.add_argument("--only", metavar="KIND", help="a row of the table")
@@ -132,7 +131,7 @@ def main():
     settings = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    network = saved.load(settings.model)
+    network = saved.load(DIGITS)
     reader = get_peer() if settings.peer else functools.partial(read, network)
 
     print("| kind | number | right | refused | wrong |\n|---|--:|--:|--:|--:|")

@@ -436,18 +436,22 @@ def draw_crumpled(random, images):
 
 
 def draw_row_of(random, images, rule=None):
-    """Digits side by side, in one line."""
+    """Several digits side by side, in one or two lines of at most four."""
     sheet = Sheet(random, size_mm=random.uniform((110, 75), (130, 90)))
     if rule is not None:
         sheet.rule(*rule)
     colour, pen = pick(random, BALLPOINTS), random.uniform(0.5, 0.9)
     size = random.uniform(11, 15)
-    y, x = random.uniform(0.1, 0.2) * sheet.size[1], random.uniform(0.05, 0.15) * sheet.size[0]
-    for image in images:
-        its_size = size * random.uniform(0.85, 1.1)
-        place = (x, y + random.uniform(-1, 1) * sheet.scale)
-        box = sheet.write(get_strokes(image), its_size, pen, colour, place)
-        x = box[2] + random.uniform(2.5, 7) * sheet.scale
+    lines = [images] if len(images) <= 4 else [images[:4], images[4:]]
+    y = random.uniform(0.1, 0.2) * sheet.size[1]
+    for line in lines:
+        x = random.uniform(0.05, 0.15) * sheet.size[0]
+        for image in line:
+            its_size = size * random.uniform(0.85, 1.1)
+            place = (x, y + random.uniform(-1, 1) * sheet.scale)
+            box = sheet.write(get_strokes(image), its_size, pen, colour, place)
+            x = box[2] + random.uniform(2.5, 7) * sheet.scale
+        y += (size * 1.1 + random.uniform(4, 9)) * sheet.scale
     return finish(sheet)
 
 

@@ -74,10 +74,7 @@ def measure(names, rounds, epochs, batch_size, textbook_root):
 
 def format_table(seconds, num_steps):
     """Return a Markdown table of the medians, and of their ratios to the textbook and the floor."""
-    medians = {
-        name: statistics.median(of_epochs) / IMPLEMENTATIONS[name][2]
-        for name, of_epochs in seconds.items()
-    }
+    medians = {n: statistics.median(times) / IMPLEMENTATIONS[n][2] for n, times in seconds.items()}
     lines = [
         "| | times the textbook's speed | times the products alone | s/epoch | µs/step |",
         "|---|--:|--:|--:|--:|",
@@ -92,19 +89,13 @@ def format_table(seconds, num_steps):
 
 def main():
     parser = argparse.ArgumentParser(
-        description="Time the implementations of one training, in turn.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3, help="runs of each")
     parser.add_argument("--epochs", type=int, default=3, help="epochs a run, at least 2")
     parser.add_argument("--batch-size", type=int, default=10, help="images a step")
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        choices=IMPLEMENTATIONS,
-        default=list(IMPLEMENTATIONS),
-        help="what to time",
-    )
+    everything = list(IMPLEMENTATIONS)
+    parser.add_argument("--only", nargs="+", choices=everything, default=everything)
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.epochs < 2:
         parser.error("it takes at least 1 round of 2 epochs, to have an epoch after start-up")
