@@ -5,8 +5,12 @@ import re
 
 import nbformat
 import pytest
+import torch
 from conftest import PROJECT
 from nbclient import NotebookClient
+
+import common
+import pytorch_mnist
 
 NUMBER = r"\d+(?:\.\d*)?(?:e[-+]\d+)?"
 
@@ -36,3 +40,16 @@ def test_the_notebook_says_what_is_stored_in_it(tmp_path, monkeypatch):
         )
         assert numbers_again == pytest.approx(numbers, rel=0.1, abs=0.1), cell.source
     assert "0.0000  0.0000\n" in list_outputs(run.cells[-2])[1]  # a digit that is missed
+
+
+@pytest.mark.slow
+def test_after_the_article_s_whole_training_the_first_image_is_a_7():
+    # Last run on 2026-11-28: passed.
+    torch.manual_seed(1)
+    net = pytorch_mnist.Net()
+    images, _ = next(iter(common.get_test_loader()))
+    assert pytorch_mnist.run_network(net) > 0.97
+    outputs = net(images.reshape(-1, 28 * 28))
+    value, digit = torch.max(outputs[0], 0)
+    assert (digit, value > 0.99) == (7, True)
+    assert (outputs[0, torch.arange(10) != 7] < 0.01).all()

@@ -67,6 +67,13 @@ def test_loss_function_expands_the_labels():
     assert calc_loss(outputs, labels).item() == pytest.approx(total / 40, rel=1e-12)
 
 
+def test_the_loss_can_be_mapped_over_images():
+    calc_loss = pytorch_mnist.create_loss_function(nn.MSELoss())
+    outputs, labels = torch.rand(4, 10), torch.tensor([3, 0, 9, 3])
+    losses = torch.func.vmap(calc_loss)(outputs, labels)
+    torch.testing.assert_close(losses.mean(), calc_loss(outputs, labels))
+
+
 def record_training(**settings):
     """Return what a training by `run_network` is given: epochs, learning rate, batch sizes."""
     given = []
