@@ -122,3 +122,12 @@ def test_the_network_of_the_flags_is_asked(network, tmp_path, monkeypatch, capsy
     monkeypatch.setattr("sys.argv", ["recognize.py", *flags])
     with pytest.raises(common.RefusedError, match="--net says which it is"):
         recognize.main()
+
+
+def test_no_picture_is_replaced_by_what_was_seen_in_it(tmp_path, monkeypatch, run_script):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (100, 100), 255).save("five.png")
+    before = (tmp_path / "five.png").read_bytes()
+    with pytest.raises(common.RefusedError, match=r"--out would replace"):
+        run_script("recognize.py", "five.png", "--out", "./five.png")
+    assert (tmp_path / "five.png").read_bytes() == before
