@@ -52,8 +52,16 @@ def show(
     title += f"\n{counts.trace()} of {len(labels)} test images are recognised"
     print(title)
     print_precision_and_recall(counts)
-    drawn = title, net.net, test_set.data, labels, predictions, values
-    show_figure(lambda figure: draw(figure, *drawn), out)
+
+    def draw(figure):
+        figure.suptitle(title, parse_math=False)
+        layout = [["mistakes", "mistakes"], ["confusion", "first layer"]]
+        axes = figure.subplot_mosaic(layout, height_ratios=[6, 5])
+        draw_mistakes(axes["mistakes"], test_set.data, labels, predictions, values)
+        draw_confusion(axes["confusion"], counts)
+        draw_first_layer(axes["first layer"], net.net)
+
+    show_figure(draw, out)
 
 
 def show_log(file, *, out=None):
@@ -78,17 +86,6 @@ def predict_outputs(network, dataset):
     return torch.cat([network(batch / 255) for batch in batches])
 
 
-def draw(figure, title, net, images, labels, predictions, values):
-    """Draw on a figure what a network makes of images [N, 28, 28]; see `draw_mistakes`."""
-    figure.suptitle(title, parse_math=False)
-    axes = figure.subplot_mosaic(
-        [["mistakes", "mistakes"], ["confusion", "first layer"]], height_ratios=[6, 5]
-    )
-    draw_mistakes(axes["mistakes"], images, labels, predictions, values)
-    draw_confusion(axes["confusion"], count_confusions(labels, predictions))
-    draw_first_layer(axes["first layer"], net)
-
-
 def draw_mistakes(axes, images, labels, predictions, values):
     """Draw images [N, 28, 28] that are taken for another digit, the surest mistakes first.
 
@@ -97,24 +94,17 @@ def draw_mistakes(axes, images, labels, predictions, values):
     mistakes = (predictions != labels).nonzero().flatten()
     shown = mistakes[values[mistakes].argsort(descending=True)][:MAX_MISTAKES]
     axes.set_axis_off()
-    axes.set_title(
-        f"The {len(shown)} surest of {len(mistakes)} mistakes: digit → prediction, and its output"
-    )
+    numbers = f"{len(shown)} surest of {len(mistakes)}"
+    axes.set_title(f"The {numbers} mistakes: digit → prediction, and its output")
     if len(shown) == 0:
         return
     captioned = np.pad(images[shown], ((0, 0), (0, CAPTION_HEIGHT), (0, 0)))
     axes.imshow(tile(captioned, COLUMNS), cmap="gray")
     for position, index in enumerate(shown):
         row, column = divmod(position, COLUMNS)
-        axes.text(
-            column * 30 + 15,
-            (row + 1) * (30 + CAPTION_HEIGHT) - 2,
-            f"{labels[index]} → {predictions[index]}  {values[index]:.2f}",
-            color="white",
-            fontsize=8,
-            ha="center",
-            va="bottom",
-        )
+        x, y = column * 30 + 15, (row + 1) * (30 + CAPTION_HEIGHT) - 2
+        caption = f"{labels[index]} → {predictions[index]}  {values[index]:.2f}"
+        axes.text(x, y, caption, color="white", fontsize=8, ha="center", va="bottom")
 
 
 def count_confusions(labels, predictions):
@@ -163,9 +153,8 @@ def draw_first_layer(axes, network):
     enlarged = np.kron(weights, np.ones((1, 28 // weights.shape[1], 28 // weights.shape[2])))
     tiled = tile(enlarged, math.ceil(len(weights) ** 0.5), margin=np.nan)
     image = axes.imshow(tiled, cmap=colours, vmin=-large, vmax=large, interpolation="nearest")
-    axes.set_title(
-        f"What the {len(weights)} {'hidden neurons' if is_dense else 'filters'} look for"
-    )
+    kind = "hidden neurons" if is_dense else "filters"
+    axes.set_title(f"What the {len(weights)} {kind} look for")
     axes.figure.colorbar(image, ax=axes, label="weight of a pixel", extend="both", shrink=0.8)
 
 
@@ -233,10 +222,8 @@ def check_out(out, inputs=()):
         from handwriting import window
 
         if not window.has_windows() and "ipykernel" not in sys.modules:  # below whose cell it is
-            raise RefusedError(
-                "there is no display to open a window on; --out FILE writes a PNG, and in a "
-                "notebook's cell, show.show(network) draws below it"
-            )
+            text = "there is no display to open a window on; --out FILE writes a PNG, and in a "
+            raise RefusedError(f"{text}notebook's cell, show.show(network) draws below it")
         return
     if not str(out).lower().endswith(".png"):
         raise RefusedError(f"--out writes a PNG; {out} doesn't end in .png")
@@ -250,7 +237,7 @@ def add_network_flag(parser):
     parser.add_argument("--net", choices=saved.NETWORKS, default="dense", help=text)
 
 
-def create_parser():
+def main():
     parser = command_line.OneLineParser(
         description="Draw what a saved network does with the test images: its mistakes, what it "
         "confuses, what its first layer looks for."
@@ -263,11 +250,7 @@ def create_parser():
     parser.add_argument("--out", metavar="FILE", help="write a PNG here; without it, open a window")
     add_network_flag(parser)
     command_line.add_flags(parser, data_root=common.DEFAULT_ROOT)
-    return parser
-
-
-def main():
-    settings = create_parser().parse_args()
+    settings = parser.parse_args()
     if settings.log is not None:
         show_log(settings.log, out=settings.out)
         return

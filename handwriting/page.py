@@ -88,7 +88,10 @@ def find_note(bands):
 
     A note is a rectangle of another colour than most of the page.
     """
-    paper = close(scale(bands, SMALL), 11).astype(np.float32)  # without what stands on it
+    small = scale(bands, SMALL)
+    if (small == small[..., :1]).all():  # grey; the window asks at every stroke
+        return None
+    paper = close(small, 11).astype(np.float32)  # without what stands on it
     hue = paper / paper.sum(axis=2, keepdims=True).clip(96)
     is_other = np.abs(hue - np.median(hue, axis=(0, 1))).sum(axis=2) > MIN_DIFFERENCE
     edges, _ = cv2.findContours(

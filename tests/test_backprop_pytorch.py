@@ -28,8 +28,8 @@ def test_a_step_in_float64_is_the_manual_one():
     parameters = {"w_l1": w_l1, "b_l1": b_l1, "w_l2": w_l2, "b_l2": b_l2}
 
     a_l0, target = torch.tensor([[0.8], [1.0]], dtype=torch.float64)
-    backprop_pytorch.train_step(net, a_l0, target, step_size=0.1)
-    expected = manual.update(parameters, manual.backprop(0.8, 1.0, **parameters), 0.1)
+    backprop_pytorch.train_step(net, a_l0, target, step_size=0.3)
+    expected = manual.update(parameters, manual.backprop(0.8, 1.0, **parameters), 0.3)
 
     updated = [parameter.item() for parameter in net.parameters()]
     assert updated == pytest.approx(list(expected.values()), rel=1e-12)

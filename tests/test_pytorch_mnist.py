@@ -67,17 +67,11 @@ def test_loss_function_expands_the_labels():
     assert calc_loss(outputs, labels).item() == pytest.approx(total / 40, rel=1e-12)
 
 
-@torch.no_grad()
 def test_the_loss_can_be_mapped_over_images():
-    """Or it is PyTorch that says why not: labels have no dimension then."""
     calc_loss = pytorch_mnist.create_loss_function(nn.MSELoss())
     outputs, labels = torch.rand(4, 10), torch.tensor([3, 0, 9, 3])
-    try:
-        losses = torch.func.vmap(calc_loss)(outputs, labels)
-    except RuntimeError as error:
-        assert "vmap" in str(error)
-    else:
-        torch.testing.assert_close(losses.mean(), calc_loss(outputs, labels))
+    losses = torch.func.vmap(calc_loss)(outputs, labels)
+    torch.testing.assert_close(losses.mean(), calc_loss(outputs, labels))
 
 
 def record_training(**settings):
@@ -95,33 +89,16 @@ def record_training(**settings):
     return given
 
 
-def test_run_network_s_settings_have_their_effect(small_mnist):
+def test_run_network_s_settings_and_constants_have_their_effect(small_mnist, monkeypatch):
     parameters = inspect.signature(pytorch_mnist.run_network).parameters.values()
     names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     assert names == ["net", "loops"]
     assert record_training() == [30, 3.0, 10, 10]
     assert record_training(epochs=2, lr=0.5, batch_size=600) == [2, 0.5, 600, 600]
-
-
-def test_run_network_reads_the_constants_when_it_is_called(small_mnist, monkeypatch):
     monkeypatch.setattr(pytorch_mnist, "NUM_EPOCHS", 1)
     monkeypatch.setattr(pytorch_mnist, "LEARNING_RATE", 0.25)
     monkeypatch.setattr(common, "BATCH_SIZE", 20)
     assert record_training() == [1, 0.25, 20, 20]
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"lr": -3.0}, "Invalid learning rate"),
-        ({"batch_size": 0}, "batch_size"),
-        ({"epoch": 3}, r"get_train_loader\(\) got an unexpected keyword argument 'epoch'"),
-    ],
-)
-def test_run_network_refuses_wrong_settings_before_it_trains(setting, message, capsys):
-    with pytest.raises((ValueError, TypeError), match=message):
-        pytorch_mnist.run_network(pytorch_mnist.Net(), **setting)
-    assert capsys.readouterr().out == ""
 
 
 def test_one_epoch_from_another_folder_offline_equals_the_textbook(one_epoch, textbook_root):
@@ -184,13 +161,6 @@ def test_the_network_goes_to_the_device_of_the_flag(script, run_script, monkeypa
     with pytest.raises(SystemExit):
         run_script(script, "--device=meta")
     assert devices == ["meta"]
-
-
-def test_any_network_of_784_inputs_and_10_outputs_is_taken(small_mnist, capsys):
-    net = nn.Sequential(nn.Linear(784, 20), nn.ReLU(), nn.Linear(20, 10), nn.Sigmoid())
-    before = net[0].weight.clone()
-    assert 0 <= pytorch_mnist.run_network(net, epochs=1, lr=0.1) <= 1
-    assert not torch.equal(net[0].weight, before)
 
 
 @pytest.mark.parametrize("normalize", [False, True])

@@ -5,13 +5,12 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from drawn_digits import DRAWINGS, SEVEN, TEN_DIGITS, draw_page, get_page
+from drawn_digits import DRAWINGS, SEVEN, TEN_DIGITS, draw_page
 from own_handwriting import read
 from PIL import Image
 
 import common
 import recognize
-import show
 
 matplotlib.use("agg")  # as if there were no display
 
@@ -92,10 +91,6 @@ def test_one_bad_picture_leaves_the_others_their_answers(tmp_path, monkeypatch, 
         assert picture.format == "PNG"
 
 
-def test_the_answer_names_the_two_largest_outputs():
-    assert recognize.describe(get_page(9)) == "9 (output 0.900; next is 0 with 0.250)"
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -114,20 +109,6 @@ def test_what_can_t_be_done_is_refused(arguments, message, tmp_path, monkeypatch
         recognize.main()
 
 
-@pytest.mark.parametrize(
-    "backend", ["inline", "module://matplotlib_inline.backend_inline", "widget", "ipympl"]
-)
-def test_a_program_started_from_a_notebook_says_how_to_see_its_picture(
-    backend, network, monkeypatch
-):
-    monkeypatch.setattr("matplotlib.pyplot.get_backend", lambda: backend)
-    monkeypatch.setattr("sys.argv", ["recognize.py"])
-    with pytest.raises(common.RefusedError, match=r"no display.*--out FILE.png"):
-        recognize.main()
-    with pytest.raises(common.RefusedError, match=r"no display.*in a notebook's cell"):
-        show.show(network, out=None)
-
-
 def test_the_network_of_the_flags_is_asked(network, tmp_path, monkeypatch, capsys):
     """One that takes everything for a 5; its file doesn't tell it from a `2conv`."""
     state = {name: value.clone() for name, value in network.net.state_dict().items()}
@@ -141,3 +122,12 @@ def test_the_network_of_the_flags_is_asked(network, tmp_path, monkeypatch, capsy
     monkeypatch.setattr("sys.argv", ["recognize.py", *flags])
     with pytest.raises(common.RefusedError, match="--net says which it is"):
         recognize.main()
+
+
+def test_no_picture_is_replaced_by_what_was_seen_in_it(tmp_path, monkeypatch, run_script):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (100, 100), 255).save("five.png")
+    before = (tmp_path / "five.png").read_bytes()
+    with pytest.raises(common.RefusedError, match=r"--out would replace"):
+        run_script("recognize.py", "five.png", "--out", "./five.png")
+    assert (tmp_path / "five.png").read_bytes() == before

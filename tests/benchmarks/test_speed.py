@@ -43,27 +43,6 @@ def test_epochs_are_timed_from_outside_without_the_first():
     assert sum(seconds) > 0.3
 
 
-def test_each_round_has_each_implementation_with_its_threads(monkeypatch):
-    started = []
-
-    def record(command, environment):
-        started.append((" ".join(map(str, command[1:])), environment["OMP_NUM_THREADS"]))
-        return [1.0, 2.0]
-
-    monkeypatch.setattr(speed, "time_epochs", record)
-    names = [f"{speed.TEXTBOOK}, one thread", "backprop_manual_mnist.py", speed.FLOOR]
-    monkeypatch.setitem(speed.IMPLEMENTATIONS, names[1], ("backprop_manual_mnist.py", 7, 1))
-    seconds = speed.measure(names, rounds=2, epochs=4, batch_size=20, textbook_root="mnist")
-    assert seconds == {name: [1.0, 2.0, 1.0, 2.0] for name in names}
-    flags = "--epochs 4 --batch-size 20"
-    for seed, of_round in ((1, started[:3]), (2, started[3:])):
-        assert of_round == [
-            (f"tests/textbook.py {flags} --seed {seed} --data-root mnist", "1"),
-            (f"backprop_manual_mnist.py {flags} --seed {seed}", "7"),
-            (f"benchmarks/matrix_products.py {flags}", "1"),
-        ]
-
-
 @pytest.mark.slow
 def test_the_benchmark_runs_at_a_tiny_size(run):
     flags = ["--rounds", "1", "--epochs", "2", "--batch-size", "2000", "--only", speed.TEXTBOOK]

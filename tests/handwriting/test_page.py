@@ -7,7 +7,7 @@ from drawn_digits import SEVEN, as_picture, draw_page, read_digits
 from PIL import Image, ImageDraw
 
 import recognize
-from handwriting import page, pictures, ruling
+from handwriting import page, pictures
 
 
 def with_ruling(distance, squared=False, level=110, digit=True, **pen):
@@ -37,15 +37,6 @@ def test_lines_are_not_the_paper_that_a_digit_stands_out_from(distance, level, n
     """And the dots that stay where two of them crossed are no print, however many there are."""
     page = with_ruling(distance, squared=True, level=level, pen=5, side=180)
     assert read_digits(network, page) == [[7]]
-
-
-def test_a_line_is_erased_but_for_what_crosses_it():
-    mask = np.zeros((300, 400), np.uint8)
-    mask[150:153, :] = 1
-    mask[100:200, 200:206] = 1
-    expected = np.zeros_like(mask)
-    expected[100:200, 200:206] = 1
-    assert np.array_equal(ruling.remove_lines(mask), expected)
 
 
 def draw_box(strokes, place, side, pen):
@@ -87,25 +78,13 @@ def draw_noise(deviation):
     return as_picture(0.8 + np.random.default_rng(1).normal(0, deviation, (500, 400)))
 
 
-def draw_vignette():
-    down, right = np.mgrid[-1:1:400j, -1:1:300j]
-    return as_picture(0.9 - 0.2 * (down**2 + right**2))
-
-
-def draw_salt():
-    return as_picture((np.random.default_rng(1).random((500, 400)) > 0.03).astype(float))
-
-
 FAULTS = {
     "white": lambda: Image.new("L", (300, 400), 255),
     "black": lambda: Image.new("L", (300, 400), 0),
     "one pixel": lambda: Image.new("L", (1, 1), 9),
     "nothing at all": lambda: Image.new("RGBA", (30, 40), (0, 0, 0, 0)),
-    "fine noise": lambda: draw_noise(0.01),
     "noise": lambda: draw_noise(0.05),
     "coarse noise": lambda: draw_noise(0.3),
-    "salt": draw_salt,
-    "an empty page in uneven light": draw_vignette,
     "crumpled": lambda: pages.draw_page("crumpled paper", None, 310),
     "blank ruled": lambda: with_ruling(70, digit=False),
     "blank squared": lambda: with_ruling(50, squared=True, digit=False),
@@ -116,22 +95,3 @@ FAULTS = {
 def test_what_shows_no_digit_is_refused(fault):
     with pytest.raises(page.NoDigit):
         page.find_digits(pictures.to_bands(FAULTS[fault]()))
-
-
-@pytest.mark.parametrize("size", [(450, 1), (1, 1200), (5000, 3)])
-def test_the_flattest_picture_is_empty_or_of_no_digit(size, network):
-    for picture in (Image.new("L", size, 255), Image.effect_noise(size, 80)):
-        with pytest.raises(page.NoDigit):
-            recognize.predict(network, picture)
-
-
-def test_a_digit_is_scaled_by_the_means_of_its_pixels():
-    ink = np.random.default_rng(1).random((100, 50), dtype=np.float32)
-    means = ink.reshape(20, 5, 10, 5).mean(axis=(1, 3))
-    assert page.scale(ink, 20) == pytest.approx(means, abs=1e-5)
-
-
-def test_otsu_s_separability():
-    assert page.get_separability(np.array([0.0] * 90 + [1.0] * 10)) == pytest.approx(1, abs=0.01)
-    normal = np.random.default_rng(1).normal(size=100_000)
-    assert page.get_separability(normal) == pytest.approx(2 / np.pi, abs=0.01)

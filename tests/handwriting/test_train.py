@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import torch
 
@@ -11,35 +10,6 @@ def test_the_network_that_comes_along_is_small_and_good(network):
     test_set = common.get_dataset(train=False)
     outputs = network(test_set.data[:2000, None] / 255)
     assert (outputs.argmax(1) == test_set.targets[:2000]).float().mean() > 0.985
-
-
-def test_each_image_and_drawing_is_trained_on_once_an_epoch(small_mnist, monkeypatch):
-    seen = []
-
-    def record(images):
-        seen.append(images)
-        return images
-
-    monkeypatch.setattr(train, "vary", record)
-    monkeypatch.setattr(train, "NUM_DRAWN", 40)
-    train.train(epochs=1)
-    drawn, _ = train.draw_european(40, np.random.default_rng(train.SEED))
-    expected = torch.cat([common.get_dataset().data, drawn])
-    levels = (torch.cat(seen)[:, 0] * 255).round().to(torch.uint8)
-    assert sorted(image.numpy().tobytes() for image in levels) == sorted(
-        image.numpy().tobytes() for image in expected
-    )
-
-
-def test_drawings_to_train_on_lie_as_mnist_s_images_do():
-    """In a box of 20 pixels around the centre of mass, pixel 13.5 or 14 (half a pixel is lost)."""
-    images, digits = train.draw_european(60, np.random.default_rng(3))
-    assert set(digits.tolist()) == {1, 4, 7, 9}
-    for image in images.numpy():
-        rows, columns = (image > 40).nonzero()
-        assert 19 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 21
-        middle = np.average(np.indices(image.shape).reshape(2, -1), axis=1, weights=image.ravel())
-        assert middle == pytest.approx([13.75, 13.75], abs=0.6)
 
 
 @pytest.mark.parametrize(("draw", "is_thicker"), [(1.0, True), (0.0, False)])

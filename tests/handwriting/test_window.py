@@ -7,7 +7,6 @@ import re
 import matplotlib
 import numpy as np
 import pytest
-import torch
 from conftest import PROJECT
 from drawn_digits import SEVEN, TEN_DIGITS, get_page
 from matplotlib.backend_bases import KeyEvent
@@ -15,8 +14,6 @@ from own_handwriting import Mouse
 from PIL import Image
 
 import recognize
-from handwriting import DIGITS, window
-from training import saved
 
 matplotlib.use("agg")  # as if there were no display
 
@@ -44,70 +41,6 @@ def test_of_several_digits_the_window_shows_the_last(network, monkeypatch):
     assert heights == pytest.approx(last.outputs.tolist())
     assert np.array_equal(mouse.window.seen.get_array(), np.full((28, 28, 3), 51, np.uint8))
     assert mouse.window.verdict.get_text().startswith("3 8 / 1 6 (outputs 0.90 0.80 0.90 0.80)")
-
-
-def test_a_hidden_neuron_is_the_brighter_the_more_it_says():
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 4), torch.nn.Tanh())
-    net.append(torch.nn.Linear(4, 10))
-    torch.nn.init.zeros_(net[1].weight)
-    net[1].bias.data = torch.tensor([1.0, 0.5, -0.5, -1.0]).atanh().clamp(-9, 9)
-    mouse = Mouse(saved.TrainedNetwork(net))
-    mouse.draw(*SEVEN)
-    assert mouse.window.hidden.get_array()[..., 0].tolist() == [[255, 127], [0, 0]]
-
-
-def test_keys_do_nothing_but_clear(network, monkeypatch):
-    monkeypatch.setattr(window.pyplot, "show", lambda: None)
-    monkeypatch.setattr(window, "has_windows", lambda: True)
-    with matplotlib.rc_context():
-        window.show(network, None, recognize.describe, in_browser=False)
-        figure = window.pyplot.gcf()
-        figure.canvas.draw()
-        axes = figure.axes[0]
-        x, y = axes.transAxes.transform((0.5, 0.5))
-        for key in "lkg":
-            event = KeyEvent("key_press_event", figure.canvas, key, x, y)
-            figure.canvas.callbacks.process("key_press_event", event)
-        assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "linear")
-        window.pyplot.close(figure)
-
-
-def test_other_buttons_than_the_first_draw_nothing(network):
-    mouse = Mouse(network)
-    for point in ((50, 50), (200, 200)):
-        mouse.send("button_press_event", point, button=3)
-        mouse.send("motion_notify_event", point, button=3)
-    assert np.asarray(mouse.window.picture).min() == window.PAPER
-
-
-def test_another_default_device_changes_nothing():
-    """As after `torch.set_default_device`; on PyTorch's "meta", every number would be missing."""
-    with torch.device("meta"):
-        mouse = Mouse(saved.load(DIGITS))
-        mouse.draw(*SEVEN)
-        assert mouse.window.verdict.get_text().startswith("7 ")
-
-
-def test_a_page_of_another_site_gets_no_answer(start):
-    """By its name, as of DNS rebinding, or by a WebSocket of its own; nor of another local port."""
-    pytest.importorskip("tornado", reason="WebAgg needs tornado")
-    server = start("-u", PROJECT / "recognize.py", "--browser", env={"MPLBACKEND": None})
-    port = int(re.search(r"127\.0\.0\.1:(\d+)", server.stdout.readline())[1])
-
-    def ask(path, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        connection.request("GET", path, headers=headers)
-        status = connection.getresponse().status
-        connection.close()
-        return status
-
-    for host, status in ((f"localhost:{port}", 200), (f"evil.example:{port}", 403)):
-        assert ask("/", Host=host) == status
-    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-    upgrade["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
-    for origin in (f"127.0.0.1:{port}", "evil.example", "localhost:3000", "127.0.0.1:3000"):
-        status = 101 if origin.endswith(str(port)) else 403
-        assert ask("/1/ws", Origin=f"http://{origin}", **upgrade) == status
 
 
 async def draw_in_browser(address):
@@ -156,7 +89,24 @@ async def draw_in_browser(address):
     connection.close()
 
 
-def test_a_digit_is_drawn_in_a_browser(start):
+def test_a_digit_is_drawn_in_a_browser_and_another_site_s_page_gets_no_answer(start):
+    """Another site's: by its name, as of DNS rebinding, or by a WebSocket of its own."""
     pytest.importorskip("tornado", reason="WebAgg needs tornado")
     server = start("-u", PROJECT / "recognize.py", "--browser", env={"MPLBACKEND": None})
-    asyncio.run(draw_in_browser(re.search(r"127\.0\.0\.1:\d+", server.stdout.readline())[0]))
+    port = int(re.search(r"127\.0\.0\.1:(\d+)", server.stdout.readline())[1])
+
+    def ask(path, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", path, headers=headers)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    for host, status in ((f"localhost:{port}", 200), (f"evil.example:{port}", 403)):
+        assert ask("/", Host=host) == status
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    upgrade["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
+    for origin in (f"127.0.0.1:{port}", "evil.example", "localhost:3000", "127.0.0.1:3000"):
+        status = 101 if origin.endswith(str(port)) else 403
+        assert ask("/1/ws", Origin=f"http://{origin}", **upgrade) == status
+    asyncio.run(draw_in_browser(f"127.0.0.1:{port}"))
