@@ -9,7 +9,6 @@ open a window, or write a PNG to `--out`. Without MODEL it is the network that c
 """
 
 import argparse
-import inspect
 import io
 import math
 import sys
@@ -74,10 +73,10 @@ def show_log(file, *, out=None):
 
 
 def name_network(net):
-    """Return a network's class and the plain arguments that it was created with."""
-    values = {name: getattr(net, name, None) for name in inspect.signature(type(net)).parameters}
-    plain = [f"{name}={value}" for name, value in values.items() if isinstance(value, int | float)]
-    return f"{type(net).__name__}({', '.join(plain)})"
+    """Return a network's class and the numbers that it was created with."""
+    values = saved.get_arguments(net).items()
+    numbers = [f"{name}={value}" for name, value in values if isinstance(value, int | float)]
+    return f"{type(net).__name__}({', '.join(numbers)})"
 
 
 def predict_outputs(network, dataset):
