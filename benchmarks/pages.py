@@ -30,33 +30,23 @@ GREY_LINES = [(130, 130, 132), (110, 112, 115), (145, 145, 145)]
 PENS = [(200, 40, 45), (215, 55, 60), (175, 25, 50), (30, 120, 70), (30, 70, 175), (120, 50, 140)]
 NOTES = [(250, 235, 120), (248, 165, 185), (185, 228, 140), (150, 205, 232), (250, 185, 105)]
 FONTS = ["DejaVu Sans", "DejaVu Serif", "DejaVu Sans Mono", "STIXGeneral"]
+# The eight neighbours of a pixel (down, right), clockwise from the one above.
+RING = [(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)]
 TEXT = ["Lorem", "ipsum", "dolor", "sit", "amet", "consectetur", "adipiscing", "elit", "tempor"]
 
 
 def thin(mask):
     """Return the middle lines of a bool array's strokes, one pixel wide: Zhang and Suen's way."""
-    mask = np.pad(mask, 1)
-    is_changed = True
-    while is_changed:
-        is_changed = False
-        for first in (True, False):
-            # The eight neighbours, clockwise from the one above.
-            ring = [
-                np.roll(mask, (-down, -right), (0, 1))
-                for down, right in (
-                    (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)
-                )
-            ]  # fmt: skip
-            up, right, below, left = ring[0], ring[2], ring[4], ring[6]
-            number = sum(side.astype(int) for side in ring)
-            turns = sum(~a & b for a, b in zip(ring, [*ring[1:], ring[0]], strict=True))
-            if first:
-                is_end = ~(up & right & below) & ~(right & below & left)
-            else:
-                is_end = ~(up & right & left) & ~(up & below & left)
-            removed = mask & (number >= 2) & (number <= 6) & (turns.astype(int) == 1) & is_end
-            is_changed |= removed.any()
-            mask = mask & ~removed
+    mask, before = np.pad(mask, 1), None
+    while not np.array_equal(mask, before):
+        before = mask
+        for is_first in (True, False):
+            ring = [np.roll(mask, (-down, -right), (0, 1)) for down, right in RING]
+            up, right, below, left = ring[::2]
+            number = np.sum(ring, axis=0)
+            turns = sum((~a & b).astype(int) for a, b in zip(ring, [*ring[1:], up], strict=True))
+            is_inner = right & below & (up | left) if is_first else up & left & (right | below)
+            mask = mask & ~((number >= 2) & (number <= 6) & (turns == 1) & ~is_inner)
     return mask[1:-1, 1:-1]
 
 
@@ -120,7 +110,7 @@ class Sheet:
         self.draw_lines(self.turn(lines, (width / 2, height / 2)), width_mm, colour)
 
     def write(self, strokes, size_mm, pen_mm, colour, place=None, degrees=0):
-        """Write one digit; return its box (left, top, right, bottom) in pixels."""
+        """Write one digit; return its box's corners (left, top), (right, bottom)."""
         side = size_mm * self.scale
         points = strokes * side
         points = self.turn(points, points.mean((0, 1)), np.radians(degrees))
@@ -131,26 +121,22 @@ class Sheet:
             place = self.random.uniform(margin, self.size - margin - extent)
         points = points + place
         self.draw_lines(points, pen_mm, colour)
-        return (*points.min((0, 1)), *points.max((0, 1)))
-
-    def print_text(self, place, text, height_mm, font=None, colour=(45, 45, 48), right=np.inf):
-        """Print a line of text, as far as a column in pixels."""
-        file = font_manager.findfont(font or pick(self.random, FONTS[:2]))
-        mask = Image.new("L", self.size)
-        font = ImageFont.truetype(file, max(6, round(height_mm * self.scale)))
-        while font.getlength(text) > right - place[0]:
-            text = text.rpartition(" ")[0]
-        ImageDraw.Draw(mask).text(tuple(map(float, place)), text, 255, font)
-        self.lay_on(np.asarray(mask), colour)
+        return points.min((0, 1)), points.max((0, 1))
 
     def print_page(self, left, right):
         """Print paragraphs from left to right, in pixels, all over the page."""
         size, spacing = self.random.uniform((2.2, 1.3), (4, 1.7))
-        font, ink = pick(self.random, FONTS), (self.random.uniform(25, 80),) * 3
+        file = font_manager.findfont(pick(self.random, FONTS))
+        font = ImageFont.truetype(file, max(6, round(size * self.scale)))
+        ink = (self.random.uniform(25, 80),) * 3
         for y in np.arange(0.05, 0.93, size * spacing * self.scale / self.size[1]):
             number = pick(self.random, [40] * 7 + [4, 0])
             words = " ".join(self.random.choice(TEXT, number))
-            self.print_text((left, y * self.size[1]), words, size, font, ink, right)
+            while font.getlength(words) > right - left:
+                words = words.rpartition(" ")[0]
+            mask = Image.new("L", self.size)
+            ImageDraw.Draw(mask).text((float(left), y * self.size[1]), words, 255, font)
+            self.lay_on(np.asarray(mask), ink)
 
     def light(self, low=0.7):
         """Light the page from one side, as a lamp does."""
@@ -162,14 +148,6 @@ class Sheet:
         """Return each pixel's signed distance to a line through the point."""
         down, right = np.mgrid[: self.size[1], : self.size[0]].astype(np.float32)
         return (right - point[0]) * np.cos(direction) + (down - point[1]) * np.sin(direction)
-
-    def cast_shadow(self, box, edge_mm):
-        """Cast a shadow whose edge, so many millimetres wide, goes through the box."""
-        point = self.random.uniform(box[:2], box[2:])
-        point = 0.7 * point + 0.3 * np.array([box[0] + box[2], box[1] + box[3]]) / 2
-        distance = self.get_distance(point, self.random.uniform(0, 2 * np.pi))
-        share = 1 / (1 + np.exp(-(distance / (edge_mm * self.scale / 4)).clip(-50, 50)))
-        self.colours *= (1 - (1 - self.random.uniform(0.4, 0.65)) * share)[..., None]
 
     def photograph(self, noise=3.0, blur=0.8, quality=85):
         """Return the page as a JPEG's PIL image: a little blur, noise, compression."""
@@ -214,63 +192,20 @@ def draw_enlarged(random, images):
     return page
 
 
-def draw_dark_table(random, images):
-    sheet, _ = draw_written(random, images)
-    sheet.light(0.8)
-    table = np.full_like(sheet.colours, pick(random, [(70, 50, 35), (55, 55, 60)]))
-    frame = [int(random.uniform(0.03, 0.09) * side) for side in sheet.size * 2]
-    left, top, right, bottom = frame
-    page = np.s_[top:-bottom, left:-right]
-    table[page] = sheet.colours[page]
-    sheet.colours = table
-    return sheet.photograph()
-
-
 def draw_in_box(random, images):
-    sheet, box = draw_written(random, images)
-    middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
-    half = max(box[2] - box[0], box[3] - box[1]) / 2 + random.uniform(2.5, 6) * sheet.scale
+    sheet, (low, high) = draw_written(random, images)
+    middle = (low + high) / 2
+    half = max(high - low) / 2 + random.uniform(2.5, 6) * sheet.scale
     a, b, c, d = sheet.turn(middle + half * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]), middle)
     sheet.draw_lines([(a, b), (b, c), (c, d), (d, a)], random.uniform(0.25, 0.5), (60, 60, 62))
     return finish(sheet)
 
 
-def draw_in_row_of_boxes(random, images):
-    sheet = Sheet(random)
-    side, scale = random.uniform(11, 15), sheet.scale
-    width, height = sheet.size
-    top, number = random.uniform(0.3, 0.6) * height, random.integers(4, 8)
-    left = random.uniform(-0.1, 0.15) * width
-    step = side * scale
-    middle = (width / 2, height / 2)
-    lines = [[(left, top + down), (left + number * step, top + down)] for down in (0, step)]
-    lines += [[(left + k * step, top), (left + k * step, top + step)] for k in range(number + 1)]
-    sheet.draw_lines(sheet.turn(lines, middle), random.uniform(0.25, 0.5), (60, 60, 62))
-    inside = [k for k in range(number) if left + k * step > 5 and left + (k + 1) * step < width - 5]
-    size = random.uniform(0.5, 0.72) * side
-    gap = (side - size) / 2 * scale
-    cell = (left + random.choice(inside) * step, top)
-    strokes = get_strokes(images[0])
-    corner = sheet.turn([cell], middle)[0]
-    place = corner + gap + np.array([(1 - strokes[..., 0].max()) * size * scale / 2, 0])
-    place += random.uniform(-0.5, 0.5, 2) * gap
-    pen = random.uniform(0.5, 0.8)
-    sheet.write(strokes, size, pen, pick(random, BALLPOINTS), place)
-    return finish(sheet)
-
-
-def draw_to_mark(random, images):
-    """Return a Sheet with a digit, the digit's box, and its colour and pen."""
-    sheet = Sheet(random)
-    colour, pen = pick(random, BALLPOINTS), random.uniform(0.5, 0.9)
-    box = sheet.write(get_strokes(images[0]), random.uniform(11, 17), pen, colour)
-    return sheet, box, colour, pen
-
-
 def draw_circled(random, images):
-    sheet, box, colour, pen = draw_to_mark(random, images)
-    middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
-    radius = np.hypot(box[2] - box[0], box[3] - box[1]) / 2 + random.uniform(1.5, 5) * sheet.scale
+    sheet, colour, pen = Sheet(random), pick(random, BALLPOINTS), random.uniform(0.5, 0.9)
+    low, high = sheet.write(get_strokes(images[0]), random.uniform(11, 17), pen, colour)
+    middle = (low + high) / 2
+    radius = np.hypot(*(high - low)) / 2 + random.uniform(1.5, 5) * sheet.scale
     angles = np.linspace(0.2, 2 * np.pi + random.uniform(0.1, 0.3), 80)
     wobble = 1 + 0.04 * np.sin(angles * 2 + random.uniform(0, 6))
     points = middle + radius * wobble[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
@@ -278,76 +213,15 @@ def draw_circled(random, images):
     return finish(sheet)
 
 
-def draw_underlined(random, images):
-    sheet, (left, _, right, bottom), colour, pen = draw_to_mark(random, images)
-    out = random.uniform(2, 6, 2) * sheet.scale
-    y = bottom + random.uniform(1.5, 4) * sheet.scale
-    rise = random.uniform(-1, 1) * sheet.scale
-    for k in range(random.integers(1, 3)):
-        down = y + 1.5 * k * sheet.scale
-        sheet.draw_lines([[(left - out[0], down + rise), (right + out[1], down)]], pen, colour)
-    return finish(sheet)
-
-
 def draw_shadow(random, images, edges_mm):
-    sheet, box = draw_written(random, images)
-    sheet.cast_shadow(box, random.uniform(*edges_mm))
+    """A shadow's edge, so many millimetres wide, goes through the digit."""
+    sheet, (low, high) = draw_written(random, images)
+    edge = random.uniform(*edges_mm) * sheet.scale
+    point = 0.7 * random.uniform(low, high) + 0.3 * (low + high) / 2
+    distance = sheet.get_distance(point, random.uniform(0, 2 * np.pi))
+    share = 1 / (1 + np.exp(-(distance / (edge / 4)).clip(-50, 50)))
+    sheet.colours *= (1 - (1 - random.uniform(0.4, 0.65)) * share)[..., None]
     return finish(sheet, 0.9)
-
-
-def draw_under_heading(random, images):
-    sheet = Sheet(random)
-    width, height = sheet.size
-    words = " ".join(random.choice(TEXT, random.integers(1, 4), replace=False))
-    place = random.uniform((0.05 * width, 0.04 * height), (0.15 * width, 0.1 * height))
-    sheet.print_text(place, words.capitalize(), random.uniform(3, 6))
-    strokes, size = get_strokes(images[0]), random.uniform(14, 22)
-    corner = np.array([0.1 * width, 0.3 * height])
-    far = np.array([0.9 * width, 0.95 * height]) - size * sheet.scale
-    pen = random.uniform(0.5, 0.9)
-    sheet.write(strokes, size, pen, pick(random, BALLPOINTS), random.uniform(corner, far))
-    return finish(sheet)
-
-
-def draw_screenshot(random, images):
-    size = random.uniform((600, 450), (1000, 700))
-    sheet = Sheet(random, paper=(240, 240, 240), size_mm=size, scale=1)
-    width, height = sheet.size
-    canvas = (
-        int(random.uniform(5, 60)), int(random.uniform(95, 130)),
-        int(width - random.uniform(5, 120)), int(height - random.uniform(25, 80)),
-    )  # fmt: skip
-    picture = Image.fromarray(sheet.colours.astype(np.uint8))
-    draw = ImageDraw.Draw(picture)
-    draw.rectangle((0, 0, width, 28), fill=pick(random, [(32, 80, 140), (250, 250, 250)]))
-    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 13)
-    draw.text((8, 6), "Untitled - Paint", (128, 128, 128), font)
-    draw.text((8, 34), "File  Edit  View  Image  Colours  Help", (20, 20, 20), font)
-    draw.line((0, 54, width, 54), fill=(200, 200, 200))
-    for k in range(random.integers(5, 12)):
-        x = 10 + 34 * k
-        colour = tuple(map(int, random.integers(0, 255, 3)))
-        shape = pick(random, [draw.rectangle, draw.ellipse])
-        shape((x, 62, x + 22, 84), colour, (90, 90, 90))
-    draw.rectangle(canvas, fill="white", outline=(160, 160, 160))
-    draw.text((8, height - 20), f"{width} x {height}px", (60, 60, 60), font)
-    sheet.colours = np.asarray(picture, dtype=np.float32).copy()
-    strokes = get_strokes(images[0])
-    side = random.uniform(0.3, 0.7) * (canvas[3] - canvas[1])
-    place = random.uniform(
-        (canvas[0] + 20, canvas[1] + 20), (canvas[2] - 20 - side, canvas[3] - 15 - side)
-    )
-    ink = pick(random, [(0, 0, 0), (200, 30, 30), (20, 20, 160)])
-    sheet.write(strokes, side, random.uniform(4, 14), ink, place)
-    return Image.fromarray(sheet.colours.clip(0, 255).astype(np.uint8))
-
-
-def draw_scan(random, images):
-    """A page of A4 at 200 dots per inch with one digit, 10 to 16 mm high, somewhere."""
-    sheet = Sheet(random, paper=(250, 250, 248), size_mm=(210, 297), scale=200 / 25.4)
-    pen = random.uniform(0.5, 0.9)
-    sheet.write(get_strokes(images[0]), random.uniform(10, 16), pen, pick(random, BALLPOINTS))
-    return sheet.photograph(noise=2, blur=0.5)
 
 
 def draw_blank(random, images, squared):
@@ -449,8 +323,8 @@ def draw_row_of(random, images, rule=None):
         for image in line:
             its_size = size * random.uniform(0.85, 1.1)
             place = (x, y + random.uniform(-1, 1) * sheet.scale)
-            box = sheet.write(get_strokes(image), its_size, pen, colour, place)
-            x = box[2] + random.uniform(2.5, 7) * sheet.scale
+            _, (right, _) = sheet.write(get_strokes(image), its_size, pen, colour, place)
+            x = right + random.uniform(2.5, 7) * sheet.scale
         y += (size * 1.1 + random.uniform(4, 9)) * sheet.scale
     return finish(sheet)
 
@@ -464,10 +338,8 @@ ONE_DIGIT = {
         r, i, paper=pick(r, BOARDS), pen=r.uniform(1, 1.8), ink=CHALKS
     ),
     "CMYK": lambda r, i: draw_on_page(r, i).convert("CMYK"),
-    "on a dark table": draw_dark_table,
     "shade down to 35 %": lambda r, i: draw_on_page(r, i, low=0.35),
     "noise, deviation 0.1": lambda r, i: draw_written(r, i)[0].photograph(noise=25),
-    "a scan of A4": draw_scan,
     "pencil on squared paper": lambda r, i: draw_on_page(
         r, i, rule=(5, r.uniform(0.2, 0.35), pick(r, LINES), True),
         ink=PENCILS, pen=r.uniform(0.5, 0.8),
@@ -479,14 +351,10 @@ ONE_DIGIT = {
         r, i, rule=create_rule(r, GREY_LINES, (0.25, 0.4), True)
     ),
     "in a printed box": draw_in_box,
-    "in a row of boxes": draw_in_row_of_boxes,
     "circled": draw_circled,
-    "underlined": draw_underlined,
     "soft shadow through the digit": lambda r, i: draw_shadow(r, i, (4, 15)),
     "hard shadow through the digit": lambda r, i: draw_shadow(r, i, (0.2, 1)),
     "turned by up to 20 degrees": lambda r, i: draw_on_page(r, i, degrees=r.uniform(-20, 20)),
-    "under a printed heading": draw_under_heading,
-    "paint program's screenshot": draw_screenshot,
     "in the margin of print, in colour": draw_in_margin,
     "on a note on print": draw_on_note,
 }  # fmt: skip
