@@ -24,23 +24,22 @@ from pathlib import Path
 import torch
 
 PROJECT = Path(__file__).resolve().parent.parent
-TEXTBOOK, FLOOR = "textbook pipeline", "matrix products alone"
-TEXTBOOK_SCRIPT = "tests/textbook.py"
-ALL_THREADS = torch.get_num_threads()  # PyTorch's own default
+NUM_STEPS = 6000  # of an epoch
+TEXTBOOK = "textbook pipeline"
 
 # Each implementation's script, its number of CPU threads, and of networks at once.
 IMPLEMENTATIONS = {
-    TEXTBOOK: (TEXTBOOK_SCRIPT, ALL_THREADS, 1),
-    f"{TEXTBOOK}, one thread": (TEXTBOOK_SCRIPT, 1, 1),
+    TEXTBOOK: ("tests/textbook.py", torch.get_num_threads(), 1),  # PyTorch's own default
+    f"{TEXTBOOK}, one thread": ("tests/textbook.py", 1, 1),
     "pytorch_mnist.py": ("pytorch_mnist.py", 1, 1),
     "backprop_manual_mnist.py": ("backprop_manual_mnist.py", 1, 1),
     "the study, for each of five networks at once": ("benchmarks/five_networks.py", 1, 5),
-    FLOOR: ("benchmarks/matrix_products.py", 1, 1),
 }
 
 
-def time_epochs(command, environment):
+def time_epochs(command, threads=1):
     """Run a script; return the seconds of each epoch but the first, which has the start in it."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}  # for those that set none
     process = subprocess.Popen(
         command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True
     )
@@ -52,60 +51,42 @@ def time_epochs(command, environment):
     return [end - begin for begin, end in itertools.pairwise(epoch_ends)]
 
 
-def measure(names, rounds, epochs, batch_size, textbook_root):
-    """Return for each name the seconds of its epochs, those of all rounds.
+def measure(rounds, epochs, data_root):
+    """Return for each implementation the seconds of its epochs, those of all rounds.
 
-    `textbook_root` is a data folder into which torchvision may unpack MNIST.
+    `data_root` is a data folder into which torchvision may unpack MNIST.
     """
-    seconds = {name: [] for name in names}
-    for round_number, name in itertools.product(range(1, rounds + 1), names):
-        print(f"round {round_number}/{rounds}: {name}", file=sys.stderr)
-        script, threads, _ = IMPLEMENTATIONS[name]
-        flags = ["--epochs", str(epochs), "--batch-size", str(batch_size)]
-        if name != FLOOR:
-            flags += ["--seed", str(round_number)]
-        if script == TEXTBOOK_SCRIPT:
-            flags += ["--data-root", str(textbook_root)]
-        # PyTorch's default number of threads, for the pipeline that sets none
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        seconds[name] += time_epochs([sys.executable, script, *flags], environment)
+    seconds = {name: [] for name in IMPLEMENTATIONS}
+    for seed, (name, how) in itertools.product(range(1, rounds + 1), IMPLEMENTATIONS.items()):
+        print(f"round {seed}/{rounds}: {name}", file=sys.stderr)
+        script, threads, _ = how
+        flags = ["--epochs", str(epochs), "--seed", str(seed), "--data-root", data_root]
+        seconds[name] += time_epochs([sys.executable, script, *flags], threads)
     return seconds
 
 
-def format_table(seconds, num_steps):
-    """Return a Markdown table of the medians, and of their ratios to the textbook and the floor."""
+def format_table(seconds):
+    """Return a Markdown table of the medians, and of their ratios to the textbook."""
     medians = {n: statistics.median(times) / IMPLEMENTATIONS[n][2] for n, times in seconds.items()}
-    lines = [
-        "| | times the textbook's speed | times the products alone | s/epoch | µs/step |",
-        "|---|--:|--:|--:|--:|",
-    ]
+    lines = ["| | times the textbook's speed | s/epoch | µs/step |", "|---|--:|--:|--:|"]
     for name, median in medians.items():
-        lines.append(
-            f"| {name} | {medians[TEXTBOOK] / median:.1f} | {median / medians[FLOOR]:.1f} | "
-            f"{median:.2f} | {1e6 * median / num_steps:.0f} |"
-        )
+        ratio, step = medians[TEXTBOOK] / median, 1e6 * median / NUM_STEPS
+        lines.append(f"| {name} | {ratio:.1f} | {median:.2f} | {step:.0f} |")
     return "\n".join(lines)
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each")
-    parser.add_argument("--epochs", type=int, default=3, help="epochs a run, at least 2")
-    parser.add_argument("--batch-size", type=int, default=10, help="images a step")
-    everything = list(IMPLEMENTATIONS)
-    parser.add_argument("--only", nargs="+", choices=everything, default=everything)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each (default: 3)")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs a run (default: 3)")
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.epochs < 2:
         parser.error("it takes at least 1 round of 2 epochs, to have an epoch after start-up")
-    names = list(dict.fromkeys([TEXTBOOK, *arguments.only, FLOOR]))  # the ratios need these two
-
     with tempfile.TemporaryDirectory() as root:  # torchvision's MNIST unpacks its files
         shutil.copytree(PROJECT / "data" / "MNIST", Path(root, "MNIST"))
-        seconds = measure(names, arguments.rounds, arguments.epochs, arguments.batch_size, root)
+        seconds = measure(arguments.rounds, arguments.epochs, root)
     sys.stdout.reconfigure(errors="backslashreplace")  # an old code page may lack the µ
-    print(format_table(seconds, num_steps=60_000 / arguments.batch_size))
+    print(format_table(seconds))
     print(
         f"\nMedians of {arguments.rounds} rounds of {arguments.epochs} epochs, without each one's "
         f"first; {os.cpu_count()} cores, torch {torch.__version__}, "
