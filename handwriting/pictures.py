@@ -11,7 +11,6 @@ from PIL import Image, ImageOps, ImageStat
 from common import RefusedError
 
 LONGEST = 1200  # pixels of a page's longer side; a photograph is reduced to that
-MAX_PIXELS = 100_000_000  # which take 400 MB; of a JPEG, an eighth of each side is unpacked
 
 
 def open_picture(file):
@@ -30,12 +29,7 @@ def open_picture(file):
                     "is a HEIC picture; convert it to JPEG (on an iPhone: Settings, Camera, "
                     "Formats, Most Compatible)"
                 )
-            picture = open_without_limit(stream)
-            most = MAX_PIXELS * (4 if picture.format in ("JPEG", "MPO") else 1)
-            if picture.width * picture.height > most:
-                raise RefusedError(
-                    f"has {picture.width} x {picture.height} pixels; reduce it below {most:,}"
-                )
+            picture = Image.open(stream)  # it refuses what would take half a gigabyte
             num_pictures = getattr(picture, "n_frames", 1)
             if num_pictures > 1 and picture.format != "MPO":  # a camera's, with a preview in it
                 print(f"{file}: only the first of {num_pictures} pictures is read", file=sys.stderr)
@@ -46,16 +40,6 @@ def open_picture(file):
         raise
     except Exception as error:  # a damaged file can make the readers raise anything
         raise RefusedError(f"can't be read as a picture ({error})") from error
-
-
-def open_without_limit(stream):
-    """Open a picture of any size: the limit of MAX_PIXELS is ours."""
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        return Image.open(stream)
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
 
 
 def reduce(picture):

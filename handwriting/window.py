@@ -203,7 +203,6 @@ def show(network, predict, describe, in_browser):
         # Only this machine's own browser gets in.
         pyplot.rcParams["webagg.address"] = "127.0.0.1"
         pyplot.rcParams["webagg.open_in_browser"] = False  # print the address instead
-        refuse_other_hosts()
     elif not has_windows():
         raise RefusedError(
             "there is no display to open a window on; --browser opens it in a web browser, and "
@@ -215,27 +214,3 @@ def show(network, predict, describe, in_browser):
     figure = pyplot.figure("recognize.py", figsize=(11, 6), layout="constrained")
     window = Window(figure, network, predict, describe)  # noqa: F841 (listens to the mouse)
     pyplot.show()
-
-
-def refuse_other_hosts():
-    """Serve the window to its own pages only.
-
-    A page of another site could let its own name point to 127.0.0.1 (DNS rebinding); its requests
-    then carry that name as their Host. A WebSocket of another page, be it of this machine's, has
-    another Origin than Host, which Tornado refuses.
-    """
-    from matplotlib.backends.backend_webagg import WebAggApplication
-    from tornado.web import HTTPError, RequestHandler
-
-    def prepare(handler):
-        if handler.request.host_name not in ("127.0.0.1", "localhost"):
-            raise HTTPError(403)
-
-    for page in vars(WebAggApplication).values():
-        if isinstance(page, type) and issubclass(page, RequestHandler):
-            page.prepare = prepare
-
-    def refuse_download(handler, *arguments):
-        raise HTTPError(404)  # the window has no toolbar; matplotlib's own would end in a traceback
-
-    WebAggApplication.Download.get = refuse_download
