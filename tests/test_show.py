@@ -1,5 +1,4 @@
 import itertools
-import os
 import sys
 from unittest.mock import patch
 
@@ -7,7 +6,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from conftest import PROJECT, cut
+from conftest import cut
 from idx_files import write_data
 from matplotlib import pyplot
 from matplotlib.figure import Figure
@@ -259,16 +258,3 @@ def test_it_says_which_network_it_shows(flags, run_script, tmp_path, monkeypatch
     else:
         assert lines[0].startswith("the network that comes along, handwriting/digits.pt: ConvNet")
         assert lines[1].startswith("99")
-
-
-def test_a_notebook_s_cell_starts_programs_that_draw_to_a_file(tmp_path, run):
-    """It hands them a backend that need not be installed: here it is hidden."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import importlib.metadata as m; m.entry_points = lambda **group: m.EntryPoints()"
-    )
-    variables = {
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(PROJECT)]),
-    }
-    process = run(PROJECT / "show.py", "--out", "x.png", env=variables)
-    assert (process.returncode, process.stderr) == (0, "")
