@@ -28,7 +28,10 @@ def test_lines_squares_and_frames_are_left_out(network):
     ImageDraw.Draw(circled).ellipse((60, 110, 540, 600), outline=60, width=8)
     underlined = draw_page(SEVEN, pen=12)
     ImageDraw.Draw(underlined).line((150, 510, 460, 520), fill=20, width=12)
-    for picture in (with_ruling(70), with_ruling(50, squared=True), framed, circled, underlined):
+    beside = draw_page(SEVEN, pen=12)  # the half of another digit
+    ImageDraw.Draw(beside).ellipse((560, 200, 700, 500), outline=20, width=12)
+    ruled, squared = with_ruling(70), with_ruling(50, squared=True)
+    for picture in (ruled, squared, framed, circled, underlined, beside):
         assert read_digits(network, picture) == [[7]]
 
 
