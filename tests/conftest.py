@@ -1,4 +1,7 @@
-"""What the tests share: the project's folder, its scripts as processes, data and batches."""
+"""What the tests share: the project's folder, its scripts as processes, data and batches.
+
+PyTorch is imported where it is used: the process that hands the tests out has no need of it.
+"""
 
 import contextlib
 import functools
@@ -13,14 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 from filelock import FileLock
-
-import common
-from handwriting import DIGITS
-from training import saved
-
-torch.set_num_threads(1)  # as the scripts do; more would wait for each other on a busy machine
 
 PROJECT = Path(__file__).resolve().parent.parent
 CLOSED_PORT = "http://127.0.0.1:9/"  # "discard": nothing listens there
@@ -34,6 +30,14 @@ if (PROJECT / ".git").exists() and shutil.which("git"):  # else it is an unpacke
 # The project's own; a reader's lie beside them, untracked.
 FILES = [file for file in TRACKED if not file.startswith(("tests/", "benchmarks/"))]
 needs_git = pytest.mark.skipif(not FILES, reason="needs git's list of files")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compute_on_one_thread():
+    """As the scripts do; more would wait for each other on a busy machine."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -132,6 +136,9 @@ def run_script(monkeypatch):
 @pytest.fixture(scope="session")
 def network():
     """The network that comes along."""
+    from handwriting import DIGITS
+    from training import saved
+
     return saved.load(DIGITS)
 
 
@@ -142,7 +149,7 @@ def cut(dataset, num_images):
     return dataset
 
 
-read_idx_once = functools.cache(common.read_idx)
+keep_answers = functools.cache(functools.cache)  # of a function, in one cache for all tests
 
 
 @pytest.fixture
@@ -151,7 +158,9 @@ def small_mnist(monkeypatch):
 
     The project's files are unpacked once for all tests, which takes longer than such an epoch.
     """
-    monkeypatch.setattr(common, "read_idx", read_idx_once)
+    import common
+
+    monkeypatch.setattr(common, "read_idx", keep_answers(common.read_idx))
     get_dataset = common.get_dataset
 
     def get_small_dataset(*args, **settings):

@@ -245,7 +245,7 @@ def test_what_can_t_be_shown_is_told(arguments, message, tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("flags", [["model.pt"], ["--model", "model.pt"], []])
-def test_it_says_which_network_it_shows(flags, run_script, tmp_path, monkeypatch, capsys):
+def test_it_says_which_network_it_shows(flags, test_set, run_script, tmp_path, monkeypatch, capsys):
     """In a line, and in the picture's title; without a name, it is the one that comes along."""
     monkeypatch.chdir(tmp_path)
     torch.save(Net(30).state_dict(), "model.pt")
@@ -257,4 +257,4 @@ def test_it_says_which_network_it_shows(flags, run_script, tmp_path, monkeypatch
         assert lines[0] == "model.pt: Net(hidden_size=30)"
     else:
         assert lines[0].startswith("the network that comes along, handwriting/digits.pt: ConvNet")
-        assert lines[1].startswith("99")
+        assert int(lines[1].split()[0]) >= 198  # of 200
