@@ -86,9 +86,10 @@ def test_training_by_hand_is_autograd_s_to_the_last_bit(batch_size, threads, cap
     """On real batches, with a smaller last one and a schedule: each printed line, all weights."""
     num_images = 1005 if threads == 1 else 105  # a busy machine makes threads wait for long
     torch.set_num_threads(threads)
+    dataset = Subset(common.get_dataset(), range(num_images))
     outcomes = []
     for train_epoch in (backprop_manual_mnist.train_epoch, common.train_epoch):
-        loader = common.get_loader(Subset(common.get_dataset(), range(num_images)), batch_size)
+        loader = common.get_loader(dataset, batch_size)
         torch.manual_seed(4)
         net = pytorch_mnist.Net()
         train(train_epoch, loader, net, num_epochs=3, gamma=0.5)
