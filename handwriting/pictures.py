@@ -29,7 +29,7 @@ def open_picture(file):
                     "is a HEIC picture; convert it to JPEG (on an iPhone: Settings, Camera, "
                     "Formats, Most Compatible)"
                 )
-            picture = Image.open(stream)  # it refuses what would take half a gigabyte
+            picture = Image.open(stream)  # Pillow refuses more than 179 million pixels
             num_pictures = getattr(picture, "n_frames", 1)
             if num_pictures > 1 and picture.format != "MPO":  # a camera's, with a preview in it
                 print(f"{file}: only the first of {num_pictures} pictures is read", file=sys.stderr)
