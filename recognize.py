@@ -14,6 +14,7 @@ the edges, and were then placed in 28x28 pixels so that their centre of mass is 
 """
 
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -138,7 +139,9 @@ def recognize(picture, network=None):
     elif not isinstance(network, saved.TrainedNetwork):
         network = saved.TrainedNetwork(network)
     if isinstance(picture, list | tuple):
-        return [Reading(each, network) for each in picture]
+        return [recognize(each, network) for each in picture]
+    if not isinstance(picture, str | Path | Image.Image):
+        raise TypeError(f"a picture is a file's name or a PIL image, not {type(picture).__name__}")
     return Reading(picture, network)
 
 

@@ -221,8 +221,8 @@ def check_out(out, inputs=()):
         from handwriting import window
 
         if not window.has_windows() and "ipykernel" not in sys.modules:  # below whose cell it is
-            text = "there is no display to open a window on; --out FILE writes a PNG, and in a "
-            raise RefusedError(f"{text}notebook's cell, show.show(network) draws below it")
+            text = "there is no display to open a window on; --out FILE writes a PNG (in Python: "
+            raise RefusedError(f"{text}out='x.png'), and a notebook draws below its cell")
         return
     if not str(out).lower().endswith(".png"):
         raise RefusedError(f"--out writes a PNG; {out} doesn't end in .png")

@@ -123,7 +123,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--number", type=int, default=60, help="pages of a kind (default: 60)")
     parser.add_argument("--first", type=int, default=0, help="test image to begin with")
-    parser.add_argument("--only", metavar="KIND", help="a row of the table")
+    parser.add_argument("--only", metavar="KIND", choices=pages.KINDS, help="of paper")
     parser.add_argument("--pictures", metavar="FOLDER", help="real pictures")
     parser.add_argument("--small-digits", action="store_true", help="scikit-learn's 8x8 digits")
     parser.add_argument("--peer", action="store_true", help="ask digit-recognizer-py instead")

@@ -379,7 +379,7 @@ def join_broken(digits, size):
         for index, above in enumerate(joined):
             across, down = get_gap(digit, above)
             both = max(digit.bottom, above.bottom) - min(digit.top, above.top)
-            if across < size / 12 and down < size / 8 and both < 1.6 * size:
+            if across < size / 12 and -size / 4 < down < size / 8 and both < 1.6 * size:
                 joined[index] = join(above, digit)
                 break
         else:

@@ -17,7 +17,7 @@ def open_picture(file):
     """Return a file's picture, upright and reduced. Raises RefusedError for what can't be read."""
     try:
         if not Path(file).is_file():  # a pipe would be waited for
-            raise RefusedError("there is no such file")
+            raise RefusedError("is no file" if Path(file).exists() else "there is no such file")
         # Through a file object, since Pillow hands an uncompressed TIFF's path to the system's
         # memory map, which its turning by the orientation tag then garbles.
         with open(file, "rb") as stream, warnings.catch_warnings():

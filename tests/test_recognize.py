@@ -3,6 +3,7 @@ import re
 
 import matplotlib
 import numpy as np
+import pages
 import pytest
 import torch
 from drawn_digits import DRAWINGS, SEVEN, TEN_DIGITS, draw_page
@@ -43,6 +44,11 @@ def test_mnist_s_own_images_are_read_as_well_as_they_are(network):
     expected = network(images[:, None] / 255).argmax(1).tolist()
     num_right = sum(map(str.__eq__, answers, map(str, labels)))
     assert num_right >= sum(map(int.__eq__, expected, labels)) - 4
+
+
+def test_neighbours_that_nearly_touch_are_two_digits(network):
+    images = common.get_dataset(train=False).data[:4].numpy()
+    assert read(network, pages.draw_page("four digits", images, 0)) == "7210"
 
 
 def test_all_digits_of_a_page_from_python(network, tmp_path):

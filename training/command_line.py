@@ -112,8 +112,7 @@ def expand(names):
 def start(parser, train_epoch=common.train_epoch):
     """Parse the command line and seed PyTorch; return the flags, and a `Run` of those it has.
 
-    From here on, what the project refuses, and Ctrl-C, end the script with a line each. What it
-    takes to repeat the run goes to stderr.
+    What it takes to repeat the run goes to stderr.
     """
     flags = parser.parse_args()
     seed, file = flags.seed, flags.checkpoint
