@@ -10,6 +10,7 @@ import json
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,10 @@ def compute_on_one_thread():
     torch.set_num_threads(1)
 
 
+def allow_interrupts():  # a job in a shell's background ignores SIGINT, and so would these
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(tmp_path):
     """Return a function that starts `python *arguments` in an empty folder, as a Popen."""
@@ -54,6 +59,7 @@ def start(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=None if os.name == "nt" else allow_interrupts,
             **settings,
         )
         processes.append(process)
