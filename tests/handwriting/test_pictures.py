@@ -87,8 +87,9 @@ def test_any_picture_of_a_seven_is_a_seven(name, network, tmp_path):
     assert (image.min(), image.max()) == (0, pytest.approx(1, abs=0.1))
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "tif"])
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("orientation", "suffix"), [*((n, "jpg") for n in range(1, 9)), (2, "tif"), (6, "tif")]
+)
 def test_a_photograph_is_turned_as_its_file_says(orientation, suffix, network, tmp_path):
     ways = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the inverse of each, a Transpose
     drawn = draw_page(SEVEN)
