@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 from filelock import FileLock
@@ -170,7 +171,8 @@ def small_mnist(monkeypatch):
     get_dataset = common.get_dataset
 
     def get_small_dataset(*args, **settings):
-        return cut(get_dataset(*args, **settings), 600)
+        with patch.object(common, "name_data", return_value="MNIST"):  # a hash of 47 MB
+            return cut(get_dataset(*args, **settings), 600)
 
     monkeypatch.setattr(common, "get_dataset", get_small_dataset)
 
